@@ -1,0 +1,17 @@
+# The two commands a newcomer needs are tools/demo and tools/check; this file only makes them
+# reachable as `make demo` and `make check`. The build itself is Meson's.
+
+.PHONY: all check demo bench fuzz clean
+
+all:
+	tools/build
+check:
+	tools/check
+demo:
+	tools/demo
+bench:
+	tools/bench
+fuzz:
+	tools/fuzz
+clean:
+	rm -rf build build-* dist

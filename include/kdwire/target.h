@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The debuggee's engine: reports stops, answers every request by calling a machine, and says when
+ * and how to run on. Sans-I/O, over kd/link; no memory but the struct; knows nothing of UEFI.
+ *
+ * One stop, in a program that polls its line:
+ *     kd_target_report_exception(target, now, &exception);
+ *     while (kd_target_state(target) == KD_TARGET_STOPPED) {
+ *         n = read what has come;          kd_target_feed(target, now, bytes, n);
+ *         while ((n = kd_target_output(target, &p))) kd_target_written(target, now, write(p, n));
+ *         kd_target_tick(target, now);
+ *     }
+ *     act on kd_target_resume(target)
+ * While the debuggee runs, feed what comes: kd_target_break_in_wanted tells to stop.
+ */
+#ifndef KDWIRE_TARGET_H
+#define KDWIRE_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kdwire/error.h"
+#include "kdwire/link.h"
+#include "kdwire/machine.h"
+
+enum kd_target_state {
+    KD_TARGET_RUNNING, /* the debuggee may run */
+    KD_TARGET_SENDING, /* runs on when the print or trace is acknowledged or dropped */
+    KD_TARGET_ASKING,  /* waits for the answer to a prompt or a file request */
+    KD_TARGET_STOPPED, /* the debugger has it */
+};
+
+/* How to go on after a stop. */
+enum kd_target_resume {
+    KD_TARGET_CONTINUE,    /* the debugger handled the exception */
+    KD_TARGET_NOT_HANDLED, /* give it to the program's own handlers */
+    KD_TARGET_SWITCH,      /* processor `kd_target_switch_to` reports the next stop */
+    KD_TARGET_REBOOT,
+    KD_TARGET_BUG_CHECK,
+    KD_TARGET_ABANDONED, /* a droppable report (load symbols) found no debugger */
+};
+
+struct kd_target_exception {
+    uint32_t cpu;
+    uint64_t thread;
+    uint64_t program_counter; /* of an int3: the address of the int3 */
+    uint32_t code;            /* NTSTATUS */
+    uint32_t flags;
+    uint64_t address;
+    uint32_t parameter_count; /* <= 15 */
+    uint64_t parameters[15];
+    bool first_chance;
+};
+
+struct kd_target_image {
+    uint32_t cpu;
+    uint64_t thread;
+    uint64_t program_counter;
+    const char *path;    /* 8-bit, NUL-terminated; NULL = none */
+    uint64_t base;       /* UINT64_MAX with unload: the machine is going away */
+    uint64_t process_id; /* UINT64_MAX before there are processes */
+    uint32_t checksum;
+    uint32_t size;
+    bool unload;
+};
+
+struct kd_target; /* fields below, private to target.c */
+
+struct kd_target_config {
+    struct kd_link_config link; /* role is set by the engine */
+    bool short_reads_fail;      /* a partly bad read returns no byte at all instead of a part */
+};
+
+void kd_target_init(struct kd_target *target, const struct kd_target_config *config,
+                    const struct kd_machine_ops *ops, void *machine);
+
+/* Reports. KD_E_BUSY unless RUNNING. After load symbols the debuggee is STOPPED as well. */
+int kd_target_report_exception(struct kd_target *target, uint64_t now,
+                               const struct kd_target_exception *exception);
+int kd_target_report_image(struct kd_target *target, uint64_t now,
+                           const struct kd_target_image *image);
+/* COMPONENT (at most 127 characters) and COMMAND are executed by the debugger, which then
+ * continues. */
+int kd_target_report_command(struct kd_target *target, uint64_t now, uint32_t cpu,
+                             const char *component, const char *command);
+
+/* Text to the debugger; cut at KD_PRINT_MAX per packet by the caller's loop: returns how many
+ * bytes were taken (0 while busy), or a kd_error. Droppable. */
+int kd_target_print(struct kd_target *target, uint64_t now, uint32_t cpu, const char *text,
+                    size_t size);
+/* Asks the user for a line; the answer is fetched with kd_target_answer when no longer ASKING. */
+int kd_target_prompt(struct kd_target *target, uint64_t now, uint32_t cpu, const char *text,
+                     size_t size, uint32_t answer_max);
+/* File requests to the debugger (.kdfiles); answers through kd_target_file_answer. */
+int kd_target_create_file(struct kd_target *target, uint64_t now, const uint16_t *path,
+                          size_t path_units, uint32_t access, uint32_t attributes, uint32_t share,
+                          uint32_t disposition, uint32_t options);
+int kd_target_read_file(struct kd_target *target, uint64_t now, uint64_t handle, uint64_t offset,
+                        uint32_t size);
+int kd_target_write_file(struct kd_target *target, uint64_t now, uint64_t handle, uint64_t offset,
+                         const uint8_t *bytes, uint32_t size);
+int kd_target_close_file(struct kd_target *target, uint64_t now, uint64_t handle);
+
+struct kd_target_answer {
+    uint32_t status;      /* file requests: NTSTATUS */
+    uint64_t handle;      /* create */
+    uint64_t length;      /* create: file size; read, write: bytes done */
+    const uint8_t *bytes; /* prompt, read: valid until the next feed */
+    size_t size;
+};
+/* The answer to the last prompt or file request; KD_E_NOT_FOUND if there is none. */
+int kd_target_answer(struct kd_target *target, struct kd_target_answer *answer);
+
+/* The wire, as in kd/link. kd_target_feed takes everything. */
+void kd_target_feed(struct kd_target *target, uint64_t now, const uint8_t *data, size_t size);
+size_t kd_target_output(struct kd_target *target, const uint8_t **bytes);
+void kd_target_written(struct kd_target *target, uint64_t now, size_t size);
+void kd_target_tick(struct kd_target *target, uint64_t now);
+uint64_t kd_target_deadline(const struct kd_target *target);
+
+enum kd_target_state kd_target_state(const struct kd_target *target);
+enum kd_target_resume kd_target_resume(const struct kd_target *target);
+uint32_t kd_target_switch_to(const struct kd_target *target);
+/* The debugger asked for a stop (break-in byte; or RESET while running, if so configured).
+ * Reading clears it. */
+bool kd_target_break_in_wanted(struct kd_target *target);
+/* Whether a debugger has acknowledged anything since the start or the last drop. */
+bool kd_target_attached(const struct kd_target *target);
+/* Puts the original bytes back and forgets all breakpoints (unload, hand-over). */
+void kd_target_remove_breakpoints(struct kd_target *target);
+/* Whether ADDRESS holds one of the engine's own breakpoints (else an int3 is the program's). */
+bool kd_target_has_breakpoint(const struct kd_target *target, uint64_t address);
+/* An image range is gone: its breakpoints are forgotten without writing to memory. */
+void kd_target_forget_range(struct kd_target *target, uint64_t base, uint64_t size);
+
+const struct kd_link_stats *kd_target_link_stats(const struct kd_target *target);
+
+#endif
