@@ -1,0 +1,28 @@
+# Shared by the scripts beside it; sourced from the top of the tree.
+
+mkdir -p build/logs
+
+# step NAME COMMAND...: runs quietly with a log, shows the log's end if it fails.
+step() {
+    step_name=$1
+    shift
+    step_log="build/logs/$(printf %s "$step_name" | tr -c 'a-zA-Z0-9' -).log"
+    printf '%s ... ' "$step_name"
+    step_start=$(date +%s)
+    if "$@" >"$step_log" 2>&1; then
+        echo "ok ($(($(date +%s) - step_start)) s)"
+    else
+        echo "FAILED"
+        tail -n "${STEP_TAIL:-60}" "$step_log"
+        echo "$step_name failed; the whole log is in $step_log" >&2
+        exit 1
+    fi
+}
+
+# configure NAME OPTIONS...: makes build/NAME once; Meson keeps it up to date from then on.
+configure() {
+    configure_name=$1
+    shift
+    [ -f "build/$configure_name/build.ninja" ] ||
+        step "configure $configure_name" meson setup "build/$configure_name" "$@"
+}
