@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const struct subcommand {
+    const char *name;
+    const char *help;
+    int (*run)(int argc, char **argv);
+} subcommands[] = {
+    {"relay", "join a debugger and a target; record, reconnect, let others watch", cmd_relay},
+    {"debug", "debug a target: WinDbg's commands on a terminal or in a script", cmd_debug},
+    {"decode", "show a recording or a raw stream, packet by packet", cmd_decode},
+    {"sim", "be a target: a simulated machine, with faults on the line if wanted", cmd_sim},
+};
+
+static const char *running = NULL;
+
+static void error_line(const char *format, va_list arguments)
+{
+    fflush(stdout);
+    fprintf(stderr, running ? "kdwire %s: " : "kdwire: ", running);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+}
+
+void cli_error(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    error_line(format, arguments);
+    va_end(arguments);
+}
+
+int cli_usage_error(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    error_line(format, arguments);
+    va_end(arguments);
+    fprintf(stderr, running ? "Try 'kdwire %s --help'.\n" : "Try 'kdwire --help'.\n", running);
+    return CLI_USAGE;
+}
+
+static void help(FILE *out)
+{
+    fprintf(out, "usage: kdwire SUBCOMMAND [OPTION]...\n"
+                 "Everything on the wire between WinDbg and the machine it debugs.\n\n");
+    for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++)
+        fprintf(out, "  %-8s %s\n", subcommands[i].name, subcommands[i].help);
+    fprintf(out, "\n  --help       this text; 'kdwire SUBCOMMAND --help' tells its options\n"
+                 "  --version    the version\n"
+                 "\nExit status: 0 done, 1 failed, 2 wrong usage. A KD connection is full control "
+                 "of a machine:\nlet nobody reach it who may not have that.\n");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        help(stderr);
+        return CLI_USAGE;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        help(stdout);
+        return CLI_DONE;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("kdwire %s\n", KDWIRE_VERSION);
+        return CLI_DONE;
+    }
+    for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++) {
+        if (!strcmp(argv[1], subcommands[i].name)) {
+            running = subcommands[i].name;
+            return subcommands[i].run(argc - 1, argv + 1);
+        }
+    }
+    return cli_usage_error("'%s' is no subcommand; there are relay, debug, decode and sim",
+                           argv[1]);
+}
