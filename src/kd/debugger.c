@@ -1,2 +1,2 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "kdwire/debugger.h"
+#include "kdwire/protocol.h"
