@@ -41,7 +41,7 @@ enum kd_packet_type {
 
 /*
  * X(name, value, request structure, reply structure, request data, reply data, has a reply)
- * Structures are named as in fields.h; `None` has no field. Data kinds: enum kd_data_kind.
+ * Structures are named as in fields.h; `None` is a union of junk. Data kinds: enum kd_data_kind.
  */
 #define KD_API_MAP(X)                                                                              \
     X(ReadVirtualMemory, 0x3130, ReadMemory, ReadMemory, NONE, MEMORY, true)                       \
@@ -77,7 +77,7 @@ enum kd_packet_type {
     X(WriteMachineSpecificRegister, 0x3153, Msr, Msr, NONE, NONE, true)                            \
     X(OldVlm1, 0x3154, None, None, NONE, NONE, true)                                               \
     X(OldVlm2, 0x3155, None, None, NONE, NONE, true)                                               \
-    X(SearchMemory, 0x3156, SearchMemory, SearchMemory, PATTERN, NONE, true)                       \
+    X(SearchMemory, 0x3156, SearchMemory, SearchMemoryReply, PATTERN, NONE, true)                  \
     X(GetBusData, 0x3157, BusData, BusData, NONE, BUS_DATA, true)                                  \
     X(SetBusData, 0x3158, BusData, BusData, BUS_DATA, NONE, true)                                  \
     X(CheckLowMemory, 0x3159, None, None, NONE, NONE, true)                                        \
@@ -156,6 +156,8 @@ enum {
     KD_CONTEXT_ARM64_SIZE = 912,
     KD_SPECIAL_AMD64_SIZE = 0xE0, /* 0xF0 with MsrFsBase on newer Windows 10 */
     KD_SPECIAL_AMD64_MAX = 0xF0,
+    KD_SPECIAL_X86_SIZE = 84,
+    KD_FXSAVE_SIZE = 512,
     KD_LOADER_ENTRY_SIZE = 0x88,
 };
 
@@ -182,6 +184,7 @@ enum {
 #define KD_MACHINE_I386                 0x014Cu
 #define KD_MACHINE_AMD64                0x8664u
 #define KD_MACHINE_ARM64                0xAA64u
+#define KD_MACHINE_ARM_NT               0x01C4u
 
 /* CONTEXT.ContextFlags of amd64. */
 #define KD_CONTEXT_AMD64_FULL 0x0010000Bu
@@ -208,8 +211,11 @@ enum kd_format {
     KD_FORMAT_ENUM,   /* one of names */
     KD_FORMAT_FLAGS,  /* OR of names */
     KD_FORMAT_BOOL,
-    KD_FORMAT_BYTES, /* SIZE raw bytes */
-    KD_FORMAT_TEXT,  /* SIZE 8-bit characters */
+    KD_FORMAT_BYTES,  /* SIZE raw bytes */
+    KD_FORMAT_TEXT,   /* SIZE 8-bit characters */
+    KD_FORMAT_WORDS,  /* SIZE / 8 numbers of 8 bytes */
+    KD_FORMAT_FXSAVE, /* an FxSave structure */
+    KD_FORMAT_PAD,    /* SIZE bytes without a meaning: padding, or junk */
 };
 
 struct kd_name {
@@ -220,7 +226,7 @@ struct kd_name {
 struct kd_field {
     const char *name;
     uint16_t offset; /* from the start of the body (or of the structure in memory) */
-    uint16_t size;   /* bytes; 1, 2, 4, 8, or any for KD_FORMAT_BYTES and _TEXT */
+    uint16_t size;   /* bytes; 1, 2, 4, 8, or any from KD_FORMAT_BYTES on */
     uint8_t format;  /* enum kd_format */
     const struct kd_name *names;
 };
@@ -229,14 +235,14 @@ struct kd_structure {
     const char *name;
     uint16_t size; /* from offset 0 to the end of the last field */
     uint16_t count;
-    const struct kd_field *fields; /* ascending offsets */
+    const struct kd_field *fields; /* ascending offsets, no gap from the first to the last */
 };
 
 struct kd_api_info {
     uint32_t number;
     const char *name;
-    const struct kd_structure *request, *reply;
-    uint8_t request_data, reply_data; /* enum kd_data_kind */
+    const struct kd_structure *request, *reply; /* the unions; never NULL */
+    uint8_t request_data, reply_data;           /* enum kd_data_kind */
     bool has_reply;
 };
 
@@ -245,6 +251,7 @@ const char *kd_packet_type_name(uint16_t type);
 const struct kd_api_info *kd_api_info(uint32_t number);          /* STATE_MANIPULATE numbers only */
 const char *kd_message_name(uint16_t packet_type, uint32_t api); /* any packet's message */
 const struct kd_structure *kd_structure_by_name(const char *name);
+const struct kd_field *kd_field_by_name(const struct kd_structure *structure, const char *name);
 size_t kd_structure_count(void);
 const struct kd_structure *kd_structure_at(size_t index);
 const char *kd_status_name(uint32_t status);
