@@ -281,9 +281,23 @@ enum kd_debugger_op {
     KD_OP_GET_CONTEXT,
     KD_OP_SET_CONTEXT,
     KD_OP_SIMPLE, /* one request, one reply, one value */
-    KD_OP_GO,     /* no reply */
+    KD_OP_GO,     /* no reply: Continue, Reboot */
+    KD_OP_SWITCH, /* the reply is a state change */
     KD_OP_WALK,
     KD_OP_DETACH,
+};
+
+enum kd_seek {
+    KD_SEEK_NONE,
+    KD_SEEK_ATTACH, /* RESET and break-in (or RESET alone) until told to stop */
+    KD_SEEK_BREAK,  /* break-in and RESET, a bounded number of times */
+    KD_SEEK_CHECK,  /* RESET alone: if the target is stopped after all it says so */
+};
+
+enum kd_owner {
+    KD_OWNER_NONE,
+    KD_OWNER_REQUEST, /* the packet of the request under way */
+    KD_OWNER_OTHER,   /* a request that ended without waiting for it, or an answer */
 };
 
 enum kd_walk_step {
@@ -307,12 +321,13 @@ struct kd_debugger_request {
     bool unsent;    /* waits for the link to take it */
     bool acked;     /* the target has it */
     bool asking;    /* RESET was sent to find out what became of it */
+    bool repeated;  /* it was sent again above the link */
     unsigned tries; /* RESETs sent for it */
+    uint16_t sequence;
     uint64_t deadline;
     uint8_t head[KD_MANIPULATE_SIZE];
     const uint8_t *data;
     size_t data_size;
-    uint8_t entry[16]; /* small data that travels with a request */
 
     /* Walk */
     enum kd_walk_step step;
@@ -336,21 +351,23 @@ struct kd_debugger {
     enum kd_debugger_state state;
     struct kd_debugger_request request;
 
-    /* Attaching, breaking in, finding out: what goes out next, and when. */
+    /* Attaching, breaking in, checking: what goes out next, and when. */
+    enum kd_seek seek;
     enum kd_attach attach_how;
-    bool seeking;         /* RESETs and break-ins go out until a state change comes */
-    bool seek_break_next; /* the next one is a break-in byte */
-    bool seek_bounded;    /* gives up after request_tries rounds */
-    unsigned seeks;
+    bool seek_break_next; /* the next one is a break-in byte, not RESET */
+    unsigned seeks_left;  /* ATTACH: not counted */
     uint64_t seek_deadline;
 
     bool no_context_ex; /* refused once: use the old ones in this session */
     bool have_stop;
-    bool stop_stale; /* ran since: an equal state change counts as a new stop */
+    bool recheck;   /* an equal state change came before the ACK of Continue: old or new? */
+    bool restarted; /* the link saw a SYNC id; the packet that follows tells what it means */
+    bool echoes;    /* the target echoes ProcessorLevel: our sequence number travels there */
+    uint16_t sequence;
+    enum kd_owner owner;                    /* whose packet the link carries */
     uint8_t stop_raw[KD_STATE_CHANGE_SIZE]; /* to recognise a repeated one */
     struct kd_stop stop;
     struct kd_module module; /* of the last module event */
-    uint64_t packets;        /* data packets of known kinds */
 
     bool prompted;
     uint32_t answer_max;
