@@ -6,8 +6,13 @@
  * Every function gets the machine's own pointer first. Addresses come from the debugger and are
  * hostile: a machine must never fault on any address, and returns short counts instead. A NULL
  * function means "this machine cannot do that": the engine then sends the documented refusal.
- * Functions returning int return 0 or a kd_error; KD_E_FAULT, KD_E_ARGUMENT, KD_E_UNSUPPORTED and
- * KD_E_NOT_FOUND are turned into the fitting NTSTATUS.
+ * Functions returning int return 0 or a kd_error: KD_E_ARGUMENT becomes STATUS_INVALID_PARAMETER,
+ * KD_E_NOT_FOUND (and any MSR failure) STATUS_NO_SUCH_DEVICE, everything else STATUS_UNSUCCESSFUL.
+ * A CPU argument is always below processor_count. Reboot and bug check are no functions here: they
+ * must not happen before the last acknowledgement has left, so kd_target_resume tells the caller.
+ *
+ * Memory is the machine's true memory, breakpoints included; the engine itself hides the
+ * breakpoints it has set from the debugger's reads and writes by virtual address.
  */
 #ifndef KDWIRE_MACHINE_H
 #define KDWIRE_MACHINE_H
@@ -40,7 +45,8 @@ struct kd_machine_ops {
     void (*version)(void *machine, struct kd_machine_version *version);
     uint32_t (*processor_count)(void *machine); /* >= 1 */
 
-    /* Return the number of bytes done from the start; short at the first bad byte. */
+    /* Return the number of bytes done from the start; short at the first bad byte. CACHE is
+     * 0 default, 1 cached, 2 uncached, 3 write-combined (sheet 4.3). */
     size_t (*read_virtual)(void *machine, uint64_t address, uint8_t *to, size_t size);
     size_t (*write_virtual)(void *machine, uint64_t address, const uint8_t *from, size_t size);
     size_t (*read_physical)(void *machine, uint64_t address, uint8_t *to, size_t size,
@@ -54,7 +60,10 @@ struct kd_machine_ops {
     bool (*is_protected)(void *machine, uint64_t address, size_t size);
     int (*query_memory)(void *machine, uint64_t address, struct kd_machine_memory *memory);
 
-    /* CONTEXT and KSPECIAL_REGISTERS in wire layout. Sizes are exactly the buffer's. */
+    /* CONTEXT and KSPECIAL_REGISTERS in wire layout (fields.h: ContextAmd64, SpecialAmd64), always
+     * whole: get fills in everything incl. ContextFlags; for set the engine has merged what
+     * ContextFlags names, and a partial write of special registers, into what get returned.
+     * In the special registers Dr7 counts for this processor at once, as written. */
     int (*get_context)(void *machine, uint32_t cpu, uint8_t context[KD_CONTEXT_AMD64_SIZE]);
     int (*set_context)(void *machine, uint32_t cpu, const uint8_t context[KD_CONTEXT_AMD64_SIZE]);
     int (*get_special)(void *machine, uint32_t cpu, uint8_t special[KD_SPECIAL_AMD64_MAX]);
@@ -66,6 +75,7 @@ struct kd_machine_ops {
 
     int (*read_msr)(void *machine, uint32_t cpu, uint32_t msr, uint64_t *value);
     int (*write_msr)(void *machine, uint32_t cpu, uint32_t msr, uint64_t value);
+    /* SIZE is 1, 2 or 4, PORT is aligned to it and below 0x10000. */
     int (*read_io)(void *machine, uint64_t port, uint32_t size, uint32_t *value);
     int (*write_io)(void *machine, uint64_t port, uint32_t size, uint32_t value);
     /* BusDataType 4 = PCI configuration space; slot = device | function << 5. *size is in/out. */
@@ -73,9 +83,6 @@ struct kd_machine_ops {
                         uint8_t *to, uint32_t *size);
     int (*set_bus_data)(void *machine, uint32_t type, uint32_t bus, uint32_t slot, uint32_t offset,
                         const uint8_t *from, uint32_t *size);
-
-    void (*reboot)(void *machine);    /* may return: the engine then reports KD_TARGET_REBOOT */
-    void (*bug_check)(void *machine); /* the same */
 };
 
 #endif
