@@ -151,6 +151,10 @@
     F(s, Handle, 8, 4, DEC, None)                                                                  \
     F(s, Pad, 12, 4, PAD, None)
 
+/* One element of the data of RestoreBreakPointEx and of QuerySpecialCalls. */
+#define KD_FIELDS_HandleEntry(F, s)  F(s, Handle, 0, 4, DEC, None)
+#define KD_FIELDS_AddressEntry(F, s) F(s, Address, 0, 8, ADDRESS, None)
+
 #define KD_FIELDS_PageIn(F, s)                                                                     \
     F(s, Address, 16, 8, ADDRESS, None)                                                            \
     F(s, ContinueStatus, 24, 4, STATUS, None)                                                      \
@@ -250,6 +254,10 @@
     F(s, Reserved1, 0x24, 4, HEX, None)                                                            \
     F(s, Reserved2, 0x28, 56, WORDS, None)                                                         \
     F(s, Pad60, 0x60, 96, PAD, None)
+
+/* A NewState and a FILE_IO Api that no source knows. */
+#define KD_FIELDS_UnknownState(F, s)  F(s, Union, 0x20, 160, BYTES, None)
+#define KD_FIELDS_UnknownFileIo(F, s) F(s, Union, 8, 56, BYTES, None)
 
 #define KD_FIELDS_ControlReportAmd64(F, s)                                                         \
     F(s, Dr6, 0xC0, 8, HEX, None)                                                                  \
@@ -842,6 +850,8 @@
     X(a, GetVersion)                                                                               \
     X(a, BreakPointEx)                                                                             \
     X(a, BreakPointEntry)                                                                          \
+    X(a, HandleEntry)                                                                              \
+    X(a, AddressEntry)                                                                             \
     X(a, PageIn)                                                                                   \
     X(a, Msr)                                                                                      \
     X(a, SearchMemory)                                                                             \
@@ -856,6 +866,8 @@
     X(a, Exception)                                                                                \
     X(a, LoadSymbols)                                                                              \
     X(a, CommandString)                                                                            \
+    X(a, UnknownState)                                                                             \
+    X(a, UnknownFileIo)                                                                            \
     X(a, ControlReportAmd64)                                                                       \
     X(a, ControlReportX86)                                                                         \
     X(a, ControlReportArm)                                                                         \
