@@ -186,7 +186,6 @@ struct kd_target_breakpoint {
     uint8_t original[KD_BREAKPOINT_BYTES_MAX];    /* what was there */
 };
 
-#ifdef KD_LINK_HAS_FIELDS /* until struct kd_link is published */
 struct kd_target {
     struct kd_link link;
     struct kd_target_config config;
@@ -212,6 +211,4 @@ struct kd_target {
     uint8_t report[KD_BODY_MAX]; /* the state change or question, kept to be sent again */
     uint8_t reply[KD_BODY_MAX];  /* the request, turned into its reply in place */
 };
-#endif
-
 #endif
