@@ -362,6 +362,25 @@ class Kd:
         while self._one(deadline):
             self._take_stop()
 
+    def stop_pending(self):
+        """Whether a stop waits to be taken (loads that wait are answered)."""
+        stop = self._take_stop()
+        if stop:
+            self.stops.insert(0, stop)
+        return bool(stop)
+
+    def drain(self):
+        """What is still on the line after the target went away."""
+        try:
+            while self._one(time.monotonic() + 0.5):
+                pass
+        except (KdError, OSError):
+            pass
+        for stop in self.stops:
+            if stop.state == LOAD_SYMBOLS:
+                self.loads.append(stop)
+        self.stops.clear()
+
     def break_in(self, seconds=None):
         self.sock.sendall(BREAK_IN)
         return self.wait_stop(seconds)

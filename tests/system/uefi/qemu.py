@@ -141,7 +141,7 @@ class Machine:
         self.qmp = Qmp(self._connect("qmp"))
         self.kd = self._connect("kd")
         if snapshot:
-            self._until(lambda: self.qmp.command("query-status")["status"] in ("paused", "prelaunch"), "restored")
+            self.until(lambda: self.qmp.command("query-status")["status"] in ("paused", "prelaunch"), "restored")
         self.qmp.command("cont")
 
     def _connect(self, name):
@@ -161,7 +161,7 @@ class Machine:
                     raise QemuError(f"QEMU never opened its socket {name}: {self.errors()}") from None
                 time.sleep(0.01)        # between two looks at a condition; the condition decides
 
-    def _until(self, condition, what, seconds=PATIENCE):
+    def until(self, condition, what, seconds=PATIENCE):
         deadline = time.monotonic() + seconds
         while not condition():
             if self.process.poll() is not None:
@@ -185,7 +185,7 @@ class Machine:
         return pathlib.Path(self.serial_files[port]).read_text(errors="replace")
 
     def wait_debug(self, text, seconds=PATIENCE):
-        self._until(lambda: text in self.debug_text(), f"saying {text!r}", seconds)
+        self.until(lambda: text in self.debug_text(), f"saying {text!r}", seconds)
         return self.debug_text()
 
     def reconnect(self):
@@ -215,7 +215,7 @@ class Machine:
                 raise QemuError(f"the snapshot failed: {self.errors()}")
             return status == "completed"
 
-        self._until(finished, "written to the snapshot")
+        self.until(finished, "written to the snapshot")
 
     def close(self):
         for sock in self._sockets:

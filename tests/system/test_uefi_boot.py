@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Whole boots of OVMF with windbg.efi: -kernel, kdboot.efi from a volume, the console beside it.
+
+Each costs seconds, so there are few; test_uefi.py has the rest, from a snapshot.
+"""
+
+import contextlib
+import shutil
+import tempfile
+import pathlib
+
+import pytest
+
+from uefi import kd as k
+from uefi import qemu
+from uefi.session import config_text, image
+
+CONF = "EFI/kdwire/kdboot.conf"
+
+
+@contextlib.contextmanager
+def volume(files):
+    """A folder that QEMU shows as a FAT disk: {path: bytes or path of a file}."""
+    with tempfile.TemporaryDirectory(prefix="kdwire-esp-") as top:
+        for name, content in files.items():
+            path = pathlib.Path(top, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            else:
+                shutil.copy(content, path)
+        yield "fat:rw:" + top
+
+
+def skip_without_qemu():
+    if qemu.missing():
+        pytest.skip(qemu.missing())
+
+
+def walk_to_hello(debugger):
+    """From the engine's first stop to hello.efi's own int3, and to its end."""
+    debugger.attach()
+    debugger.go()
+    stop = debugger.wait_stop()
+    module = next(m for m in debugger.loads if m.name.lower() == "hello.efi" and not m.unload)
+    assert stop.code == k.STATUS_BREAKPOINT and 0 <= stop.pc - module.base < module.size
+    debugger.go()
+    debugger.wait_print("hello.efi is done")
+
+
+@pytest.mark.parametrize("machine, port", [("q35", 3), ("pc", 1)])
+def test_started_as_a_kernel(machine, port):
+    """-kernel starts the engine first; the boot goes on with the disk."""
+    skip_without_qemu()
+    files = {"EFI/BOOT/BOOTX64.EFI": image("hello")}
+    config = config_text({"port": f"com{port}", "modules": "all"})
+    with volume(files) as disk, qemu.Machine(machine, kernel=image("windbg"), kd_port=port, disk=disk,
+                                             fw_cfg={"opt/kdwire/config": config.encode()}) as m:
+        debugger = k.Kd(m.kd, qemu.PATIENCE)
+        debugger.attach()
+        debugger.go()
+        # A boot option carries no options of ours: hello does not stop by itself.
+        debugger.wait_print("hello.efi is done")
+        assert "the total is 15" in debugger.prints
+        names = {stop.name.lower() for stop in debugger.loads}
+        assert {"windbg.efi", "hello.efi", "dxecore.efi"} <= names
+
+
+def test_kdboot_starts_the_engine_and_then_the_next_file():
+    skip_without_qemu()
+    conf = (b"# from the test\r\nengine=/tools/windbg.efi\r\nengine-options=" + config_text({"port": "com2"}).encode() +
+            b"\r\nboot=\\EFI\\none.efi\nboot=\\EFI\\hello.efi\nboot-options=break count=2")
+    files = {"EFI/BOOT/BOOTX64.EFI": image("kdboot"), "tools/windbg.efi": image("windbg"), "EFI/hello.efi": image("hello"),
+             CONF: conf}
+    with volume(files) as disk, qemu.Machine(disk=disk, kd_port=2, serial={1: "file"}) as m:
+        walk_to_hello(k.Kd(m.kd, qemu.PATIENCE))
+        m.until(lambda: "hello.efi is done" in m.serial_text(1), "saying hello on the console")
+        console = m.serial_text(1)
+        assert r"kdboot: \EFI\none.efi: there is no such file" in console
+        assert r"kdboot: booting \EFI\hello.efi" in console
+
+
+def test_kdboot_explains_what_is_wrong_and_boots():
+    skip_without_qemu()
+    conf = b"engin=oops\nboot-options=too early\nboot=\\hello.efi\n" + b"x" * 2000 + b"=1\n"
+    files = {"EFI/BOOT/BOOTX64.EFI": image("kdboot"), "hello.efi": image("hello"), CONF: conf}
+    with volume(files) as disk, qemu.Machine(disk=disk, kd_port=2, serial={1: "file"}) as m:
+        m.until(lambda: "hello.efi is done" in m.serial_text(1), "booted by kdboot")
+        console = m.serial_text(1)
+        assert "kdboot.conf, line 1: the key is not engine" in console and "2 more" in console
+        assert r"kdboot: \EFI\kdwire\windbg.efi: there is no such file" in console
+        assert "going on without a debugger" in console
+
+
+def test_kdboot_says_when_there_is_nothing_to_boot():
+    skip_without_qemu()
+    files = {"EFI/BOOT/BOOTX64.EFI": image("kdboot"), "EFI/BOOT/next.efi": b"this is no program"}
+    with volume(files) as disk, qemu.Machine(disk=disk, kd_port=2, serial={1: "file"}) as m:
+        m.until(lambda: "nothing to boot" in m.serial_text(1), "giving up")
+        assert r"\EFI\BOOT\next.efi: it is not a UEFI program" in m.serial_text(1)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Debug sessions for the tests: a restored machine, the engine in it, a program, a debugger."""
+
+import atexit
+import os
+import pathlib
+import re
+
+import pytest
+
+from . import kd, qemu
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+BUILD = pathlib.Path(os.environ.get("KDWIRE_UEFI_BUILD", ROOT / "build" / "uefi")) / "uefi"
+
+# initial-break: every session begins with a stop, so that no test races with the program.
+# modules=new: the hundred images of the firmware are reported in one test only.
+CONFIG = {"port": "com2", "initial-break": "on", "modules": "new"}
+
+_snapshots = None
+
+
+def image(name):
+    path = BUILD / ("" if name == "windbg" else "apps") / f"{name}.efi"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not built: meson setup build/uefi --cross-file cross/uefi-x86_64.txt && "
+                    "ninja -C build/uefi")
+    return path
+
+
+def snapshots():
+    global _snapshots
+    if qemu.missing():
+        pytest.skip(qemu.missing())
+    if _snapshots is None:
+        _snapshots = qemu.Snapshots(image("waiter"))
+        atexit.register(_snapshots.close)
+    return _snapshots
+
+
+def config_text(changes):
+    return " ".join(f"{key}={value}" for key, value in {**CONFIG, **changes}.items() if value is not None)
+
+
+class Session:
+    """`with Session("int3") as s:` is a program that is about to start, stopped in the debugger."""
+
+    def __init__(self, command="nothing", machine="q35", cpus=1, port=2, app="guest_test", attach=True, options=None,
+                 child=True, console=True, **changes):
+        files = {"opt/kd/go": b"1", "opt/kd/windbg.efi": image("windbg"), "opt/kd/app.efi": image(app),
+                 "opt/kd/app.options": command.encode(),
+                 "opt/kdwire/config": config_text({"port": f"com{port}", **changes}).encode()}
+        if options is not None:
+            files["opt/kd/windbg.options"] = options.encode()
+        if child:
+            files["opt/kd/child.efi"] = image("hello")
+        serial = {1: "file"} if console and port != 1 else {}
+        self.machine = snapshots().restore(machine, cpus, kd_port=port, serial=serial, fw_cfg=files)
+        self._symbols = {}
+        try:
+            self.kd = kd.Kd(self.machine.kd, patience=qemu.PATIENCE)
+            self.first = self.kd.attach() if attach else None
+        except BaseException:
+            self.machine.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind:
+            print("guest said:\n" + self.machine.debug_text())
+            print(f"debugger printed: {self.kd.prints!r}; noise: {bytes(self.kd.noise[-500:])!r}; "
+                  f"packets {self.kd.packets_in}, duplicates {self.kd.duplicates}, resends {self.kd.resends}")
+        self.machine.close()
+
+    def sym(self, name):
+        """The guest's address of a symbol; it says them before it begins."""
+        if name not in self._symbols:
+            text = self.machine.debug_text()
+            self._symbols = {k.lstrip("&"): int(v, 16) for k, v in re.findall(r"^sym (\S+)=([0-9a-f]+)$", text, re.M)}
+        return self._symbols[name]
+
+    def in_guest(self, address):
+        return 0 <= address - self.sym("image") < self.sym("image_size")
+
+    def go_to_program(self):
+        """From the first stop to the program's first stop."""
+        self.kd.go()
+        return self.kd.wait_stop()
+
+    def saw(self, name):
+        """What the guest says it saw: `saw rax=...`."""
+        return re.findall(rf"^saw {re.escape(name)}=(\S+)$", self.machine.debug_text(), re.M)[-1]
+
+    def end(self):
+        """Let the program run to its end; returns what it said."""
+        self.kd.go()
+        return self.to_end()
+
+    def to_end(self):
+        while "waiter: done" not in self.machine.debug_text():
+            self.kd.pump(0.02)
+            if self.kd.stop_pending():
+                raise kd.KdError(f"{self.kd.wait_stop()} before the program ended")
+        return self.machine.debug_text()
