@@ -181,7 +181,7 @@ void endpoint_init(uv_loop_t *loop, struct endpoint *endpoint, const struct endp
                    const struct endpoint_callbacks *callbacks, void *context);
 
 /*
- * Starts it. Fails (and may be tried again or closed) when trying later could not help or the
+ * Starts it. Fails (then only endpoint_close is allowed) when trying later could not help or the
  * user must know at once: the port is in use, no permission, a listener's path is wrong, no
  * pty can be made. MESSAGE is then one line that names the thing and what to do.
  */

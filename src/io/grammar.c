@@ -1,2 +1,475 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The endpoint grammar: text to struct endpoint_spec and back. No I/O, no memory. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "endpoint.h"
+
+enum {
+    KEEPALIVE_DEFAULT = 10, /* a dead peer is noticed in about 20 s: below a user's patience */
+    KEEPALIVE_MAX = 32767,  /* what Linux takes for TCP_KEEPIDLE */
+    RETRY_DEFAULT = 2,      /* a rebooting target is back on the line within two seconds */
+    RETRY_MAX = 3600,
+    BAUD_DEFAULT = 115200, /* what every KD guide sets */
+    UNIX_PATH_MAX = 107,   /* sun_path without its NUL; a longer one would be cut silently */
+    PORT_MAX = 65535,
+};
+
+#define KIND_BIT(kind) (1u << (kind))
+#define KINDS_TCP      (KIND_BIT(ENDPOINT_TCP) | KIND_BIT(ENDPOINT_TCP_LISTEN))
+#define KINDS_LISTEN   (KIND_BIT(ENDPOINT_TCP_LISTEN) | KIND_BIT(ENDPOINT_UNIX_LISTEN))
+#define KINDS_RETRY    (KIND_BIT(ENDPOINT_TCP) | KIND_BIT(ENDPOINT_UNIX) | KIND_BIT(ENDPOINT_SERIAL))
+#define KINDS_SERIAL   KIND_BIT(ENDPOINT_SERIAL)
+#define KINDS_MODE     KIND_BIT(ENDPOINT_UNIX_LISTEN)
+
+static const struct kind_name {
+    const char *name;
+    const char *example;
+    enum endpoint_kind kind;
+} kinds[] = {
+    {"tcp", "tcp:192.168.0.7:4555 or tcp:[fe80::1]:4555", ENDPOINT_TCP},
+    {"tcp-listen", "tcp-listen:4555 or tcp-listen:0.0.0.0:4555", ENDPOINT_TCP_LISTEN},
+    {"unix", "unix:/run/vm/com1.sock", ENDPOINT_UNIX},
+    {"unix-listen", "unix-listen:/run/vm/com1.sock", ENDPOINT_UNIX_LISTEN},
+    {"serial", "serial:/dev/ttyS0,baud=115200", ENDPOINT_SERIAL},
+    {"pty", "pty:/tmp/com1", ENDPOINT_PTY},
+    {"exec", "exec:ssh host socat - /dev/ttyS0", ENDPOINT_EXEC},
+    {"stdio", "stdio", ENDPOINT_STDIO},
+};
+
+#define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
+
+static const struct kind_name *kind_entry(enum endpoint_kind kind)
+{
+    for (size_t i = 0; i < KIND_COUNT; i++)
+        if (kinds[i].kind == kind)
+            return &kinds[i];
+    return &kinds[0];
+}
+
+struct parse {
+    struct endpoint_spec *spec;
+    const char *text; /* the whole endpoint, for messages */
+    char *message;
+};
+
+/* Fills in the message: "endpoint 'TEXT': ...". Always KD_E_ARGUMENT. */
+__attribute__((format(printf, 2, 3))) static int fail(const struct parse *parse, const char *format,
+                                                      ...)
+{
+    int used = snprintf(parse->message, ENDPOINT_MESSAGE_MAX, "endpoint '%.100s': ", parse->text);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(parse->message + used, ENDPOINT_MESSAGE_MAX - (size_t)used, format, arguments);
+    va_end(arguments);
+    for (char *c = parse->message; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?'; /* one line, whatever was in the text */
+    return KD_E_ARGUMENT;
+}
+
+static bool parse_number(const char *text, uint32_t base, uint32_t max, uint32_t *value)
+{
+    if (!*text)
+        return false;
+    uint64_t sum = 0;
+    for (; *text; text++) {
+        if (*text < '0' || (uint32_t)(*text - '0') >= base)
+            return false;
+        sum = sum * base + (uint32_t)(*text - '0');
+        if (sum > max)
+            return false;
+    }
+    *value = (uint32_t)sum;
+    return true;
+}
+
+static bool parse_switch(const char *value, bool *out)
+{
+    bool on = !*value || !strcmp(value, "on") || !strcmp(value, "1");
+    if (!on && strcmp(value, "off") && strcmp(value, "0"))
+        return false;
+    *out = on;
+    return true;
+}
+
+static bool set_nodelay(struct endpoint_spec *spec, const char *value)
+{
+    return parse_switch(value, &spec->nodelay);
+}
+
+static bool set_keepalive(struct endpoint_spec *spec, const char *value)
+{
+    return parse_number(value, 10, KEEPALIVE_MAX, &spec->keepalive);
+}
+
+static bool set_retry(struct endpoint_spec *spec, const char *value)
+{
+    return parse_number(value, 10, RETRY_MAX, &spec->retry);
+}
+
+static const char *const replace_names[] = {
+    [ENDPOINT_REPLACE_DEAD] = "dead",
+    [ENDPOINT_REPLACE_NEWEST] = "newest",
+    [ENDPOINT_REPLACE_NEVER] = "never",
+};
+
+static bool set_replace(struct endpoint_spec *spec, const char *value)
+{
+    for (size_t i = 0; i < sizeof(replace_names) / sizeof(replace_names[0]); i++) {
+        if (!strcmp(value, replace_names[i])) {
+            spec->replace = (enum endpoint_replace)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool set_mode(struct endpoint_spec *spec, const char *value)
+{
+    return parse_number(value, 8, 0777, &spec->mode);
+}
+
+static bool set_baud(struct endpoint_spec *spec, const char *value)
+{
+    return parse_number(value, 10, 4000000, &spec->baud) && spec->baud > 0;
+}
+
+static bool set_data(struct endpoint_spec *spec, const char *value)
+{
+    spec->data_bits = (uint8_t)(*value - '0');
+    return !strcmp(value, "7") || !strcmp(value, "8");
+}
+
+static bool set_parity(struct endpoint_spec *spec, const char *value)
+{
+    spec->parity = *value;
+    return !strcmp(value, "none") || !strcmp(value, "even") || !strcmp(value, "odd");
+}
+
+static bool set_stop(struct endpoint_spec *spec, const char *value)
+{
+    spec->stop_bits = (uint8_t)(*value - '0');
+    return !strcmp(value, "1") || !strcmp(value, "2");
+}
+
+static bool set_rtscts(struct endpoint_spec *spec, const char *value)
+{
+    return parse_switch(value, &spec->rtscts);
+}
+
+static const struct option {
+    const char *name;
+    const char *example;
+    unsigned kinds;
+    bool (*set)(struct endpoint_spec *spec, const char *value);
+} options[] = {
+    {"nodelay", "nodelay=on or nodelay=off", KINDS_TCP, set_nodelay},
+    {"keepalive", "keepalive=10 (seconds, 0 for off)", KINDS_TCP, set_keepalive},
+    {"retry", "retry=2 (seconds, 0 for one attempt only)", KINDS_RETRY, set_retry},
+    {"replace", "replace=dead, replace=newest or replace=never", KINDS_LISTEN, set_replace},
+    {"mode", "mode=600 (octal)", KINDS_MODE, set_mode},
+    {"baud", "baud=115200", KINDS_SERIAL, set_baud},
+    {"data", "data=8 or data=7", KINDS_SERIAL, set_data},
+    {"parity", "parity=none, parity=even or parity=odd", KINDS_SERIAL, set_parity},
+    {"stop", "stop=1 or stop=2", KINDS_SERIAL, set_stop},
+    {"rtscts", "rtscts", KINDS_SERIAL, set_rtscts},
+};
+
+#define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
+
+/* "nodelay, keepalive and retry": what this kind of endpoint takes. */
+static const char *option_list(enum endpoint_kind kind, char *list, size_t size)
+{
+    size_t at = 0;
+    list[0] = '\0';
+    for (size_t i = 0; i < OPTION_COUNT && at < size; i++)
+        if (options[i].kinds & KIND_BIT(kind))
+            at += (size_t)snprintf(list + at, size - at, "%s%s", at ? ", " : "", options[i].name);
+    return at ? list : "none";
+}
+
+static int parse_option(const struct parse *parse, char *text)
+{
+    enum endpoint_kind kind = parse->spec->kind;
+    char *value = strchr(text, '=');
+    if (value)
+        *value++ = '\0';
+    char list[128];
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (strcmp(text, options[i].name))
+            continue;
+        if (!(options[i].kinds & KIND_BIT(kind)))
+            return fail(parse, "option '%s' is not for %s; its options: %s", text,
+                        kind_entry(kind)->name, option_list(kind, list, sizeof(list)));
+        if (!options[i].set(parse->spec, value ? value : ""))
+            return fail(parse, "option '%s' cannot be '%.60s'; write %s", text, value ? value : "",
+                        options[i].example);
+        return KD_OK;
+    }
+    return fail(parse, "'%.60s' is no option of %s; its options: %s", text, kind_entry(kind)->name,
+                option_list(kind, list, sizeof(list)));
+}
+
+/* Copies the part up to the next comma that has no backslash; returns where the next part starts,
+ * or NULL at the end. OUT is as large as the whole text. */
+static const char *next_part(const char *text, char *out)
+{
+    for (; *text && *text != ','; text++) {
+        if (*text == '\\' && (text[1] == ',' || text[1] == '\\'))
+            text++;
+        *out++ = *text;
+    }
+    *out = '\0';
+    return *text ? text + 1 : NULL;
+}
+
+static int parse_port(const struct parse *parse, const char *text)
+{
+    uint32_t port = 0;
+    uint32_t least = parse->spec->kind == ENDPOINT_TCP ? 1 : 0;
+    if (!parse_number(text, 10, PORT_MAX, &port) || port < least)
+        return fail(parse,
+                    "the port is '%.60s', it must be a number from %" PRIu32
+                    " to 65535; for example %s",
+                    text, least, kind_entry(parse->spec->kind)->example);
+    parse->spec->port = (uint16_t)port;
+    return KD_OK;
+}
+
+static int set_host(const struct parse *parse, const char *host, size_t size)
+{
+    if (size >= ENDPOINT_HOST_MAX)
+        return fail(parse, "the host name is longer than %d characters", ENDPOINT_HOST_MAX - 1);
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)host[i] <= ' ' || (unsigned char)host[i] == 127)
+            return fail(parse, "the host name contains a blank or a control character");
+    memcpy(parse->spec->host, host, size);
+    parse->spec->host[size] = '\0';
+    return KD_OK;
+}
+
+/* HOST:PORT, [ADDR]:PORT; listening also PORT alone and :PORT. */
+static int parse_host_port(const struct parse *parse, const char *part)
+{
+    struct endpoint_spec *spec = parse->spec;
+    const char *example = kind_entry(spec->kind)->example;
+    bool listens = spec->kind == ENDPOINT_TCP_LISTEN;
+    const char *host = part;
+    const char *colon = NULL;
+    size_t host_size = 0;
+    if (*part == '[') {
+        const char *end = strchr(part, ']');
+        if (!end || end[1] != ':')
+            return fail(parse, "an IPv6 address is written [ADDRESS]:PORT; for example %s",
+                        example);
+        host = part + 1;
+        host_size = (size_t)(end - host);
+        colon = end + 1;
+    } else {
+        colon = strchr(part, ':');
+        if (colon && strchr(colon + 1, ':'))
+            return fail(parse,
+                        "more than one colon in '%.60s'; an IPv6 address is written [ADDRESS]:PORT",
+                        part);
+        host_size = colon ? (size_t)(colon - part) : 0;
+    }
+    if (!colon && !listens)
+        return fail(parse, "the port is missing; for example %s", example);
+    if (!host_size && !listens)
+        return fail(parse, "the host is missing; for example %s", example);
+    int rc = host_size ? set_host(parse, host, host_size) : set_host(parse, "127.0.0.1", 9);
+    if (rc < 0)
+        return rc;
+    return parse_port(parse, colon ? colon + 1 : part);
+}
+
+static int parse_path(const struct parse *parse, const char *part)
+{
+    struct endpoint_spec *spec = parse->spec;
+    size_t size = strlen(part);
+    const char *what = spec->kind == ENDPOINT_EXEC ? "command" : "path";
+    if (!size)
+        return fail(parse, "the %s is missing; for example %s", what,
+                    kind_entry(spec->kind)->example);
+    bool is_socket = spec->kind == ENDPOINT_UNIX || spec->kind == ENDPOINT_UNIX_LISTEN;
+    if (is_socket && size > UNIX_PATH_MAX)
+        return fail(parse,
+                    "the path has %zu characters, the system allows %d for a socket; "
+                    "use a shorter one or change the directory first",
+                    size, UNIX_PATH_MAX);
+    memcpy(spec->path, part, size + 1); /* fits: no part is longer than the text */
+    return KD_OK;
+}
+
+static int parse_body(const struct parse *parse, const char *body)
+{
+    switch (parse->spec->kind) {
+    case ENDPOINT_TCP:
+    case ENDPOINT_TCP_LISTEN:
+        return parse_host_port(parse, body);
+    case ENDPOINT_STDIO:
+        if (*body)
+            return fail(parse, "stdio takes nothing; write stdio");
+        return KD_OK;
+    default:
+        return parse_path(parse, body);
+    }
+}
+
+/* Guesses what was meant by a text that starts with no known kind. */
+static int fail_kind(const struct parse *parse, const char *name)
+{
+    const char *text = parse->text;
+    const char *colon = strchr(text, ':');
+    uint32_t port = 0;
+    if (!strcmp(name, "pipe") || !strcmp(name, "pipe-listen"))
+        return fail(parse, "named pipes exist on Windows only; here use unix: or unix-listen:");
+    if (!strncmp(text, "/dev/", 5))
+        return fail(parse, "the kind is missing; did you mean serial:%.100s?", text);
+    if (*text == '/' || *text == '.')
+        return fail(parse, "the kind is missing; did you mean unix:%.100s?", text);
+    if (colon && parse_number(colon + 1, 10, PORT_MAX, &port))
+        return fail(parse, "'%.60s' is no kind of endpoint; did you mean tcp:%.100s?", name, text);
+    return fail(parse,
+                "'%.60s' is no kind of endpoint; use tcp:HOST:PORT, tcp-listen:PORT, unix:PATH, "
+                "unix-listen:PATH, serial:DEVICE, pty:LINK, exec:COMMAND or stdio",
+                name);
+}
+
+static int parse_kind(const struct parse *parse, const char **body)
+{
+    size_t size = strcspn(parse->text, ":,");
+    char name[64];
+    snprintf(name, sizeof(name), "%.*s", (int)(size < sizeof(name) ? size : sizeof(name) - 1),
+             parse->text);
+    for (size_t i = 0; i < KIND_COUNT; i++) {
+        if (strcmp(name, kinds[i].name))
+            continue;
+        parse->spec->kind = kinds[i].kind;
+        bool bare = parse->text[size] != ':';
+        if (bare && kinds[i].kind != ENDPOINT_STDIO)
+            return fail(parse, "nothing follows '%s'; for example %s", name, kinds[i].example);
+        *body = parse->text + size + (bare ? 0 : 1);
+        return KD_OK;
+    }
+    return fail_kind(parse, name);
+}
+
+static void set_defaults(struct endpoint_spec *spec)
+{
+    memset(spec, 0, sizeof(*spec));
+    spec->nodelay = true; /* a KD packet is a question somebody waits for */
+    spec->keepalive = KEEPALIVE_DEFAULT;
+    spec->retry = RETRY_DEFAULT;
+    spec->replace = ENDPOINT_REPLACE_DEAD;
+    spec->mode = 0600; /* a KD port is full control of a machine */
+    spec->baud = BAUD_DEFAULT;
+    spec->data_bits = 8;
+    spec->parity = 'n';
+    spec->stop_bits = 1;
+}
+
+int endpoint_parse(struct endpoint_spec *spec, const char *text, char message[ENDPOINT_MESSAGE_MAX])
+{
+    struct parse parse = {spec, text, message};
+    const char *rest = NULL;
+    message[0] = '\0';
+    set_defaults(spec);
+    if (strlen(text) >= ENDPOINT_TEXT_MAX)
+        return fail(&parse, "longer than %d characters", ENDPOINT_TEXT_MAX - 1);
+    int rc = parse_kind(&parse, &rest);
+    if (rc < 0)
+        return rc;
+    if (spec->kind == ENDPOINT_EXEC)
+        return parse_path(&parse, rest);
+    char part[ENDPOINT_TEXT_MAX];
+    rest = next_part(rest, part);
+    rc = parse_body(&parse, part);
+    while (rc >= 0 && rest) {
+        rest = next_part(rest, part);
+        rc = parse_option(&parse, part);
+    }
+    return rc;
+}
+
+bool endpoint_spec_listens(const struct endpoint_spec *spec)
+{
+    return (KINDS_LISTEN & KIND_BIT(spec->kind)) != 0;
+}
+
+/* Text that grows to the end of a buffer and then stops. */
+struct line {
+    char *text;
+    size_t size, at;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct line *line, const char *format, ...)
+{
+    if (line->at >= line->size)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    int used = vsnprintf(line->text + line->at, line->size - line->at, format, arguments);
+    va_end(arguments);
+    line->at += used > 0 ? (size_t)used : 0;
+}
+
+static void add_path(struct line *line, const char *path)
+{
+    for (; *path; path++)
+        add(line, *path == ',' || *path == '\\' ? "\\%c" : "%c", *path);
+}
+
+static void add_options(struct line *line, const struct endpoint_spec *spec)
+{
+    unsigned bit = KIND_BIT(spec->kind);
+    if ((KINDS_TCP & bit) && !spec->nodelay)
+        add(line, ",nodelay=off");
+    if ((KINDS_TCP & bit) && spec->keepalive != KEEPALIVE_DEFAULT)
+        add(line, ",keepalive=%" PRIu32, spec->keepalive);
+    if ((KINDS_RETRY & bit) && spec->retry != RETRY_DEFAULT)
+        add(line, ",retry=%" PRIu32, spec->retry);
+    if ((KINDS_LISTEN & bit) && spec->replace != ENDPOINT_REPLACE_DEAD)
+        add(line, ",replace=%s", replace_names[spec->replace]);
+    if ((KINDS_MODE & bit) && spec->mode != 0600)
+        add(line, ",mode=%" PRIo32, spec->mode);
+    if (!(KINDS_SERIAL & bit))
+        return;
+    add(line, ",baud=%" PRIu32, spec->baud);
+    if (spec->data_bits != 8)
+        add(line, ",data=%u", spec->data_bits);
+    if (spec->parity != 'n')
+        add(line, ",parity=%s", spec->parity == 'e' ? "even" : "odd");
+    if (spec->stop_bits != 1)
+        add(line, ",stop=%u", spec->stop_bits);
+    if (spec->rtscts)
+        add(line, ",rtscts");
+}
+
+const char *endpoint_spec_text(const struct endpoint_spec *spec, char *text, size_t size)
+{
+    struct line line = {text, size, 0};
+    if (size)
+        text[0] = '\0';
+    add(&line, "%s", kind_entry(spec->kind)->name);
+    switch (spec->kind) {
+    case ENDPOINT_TCP:
+    case ENDPOINT_TCP_LISTEN:
+        add(&line, strchr(spec->host, ':') ? ":[%s]:%u" : ":%s:%u", spec->host, spec->port);
+        break;
+    case ENDPOINT_STDIO:
+        break;
+    case ENDPOINT_EXEC:
+        add(&line, ":%s", spec->path);
+        return text;
+    default:
+        add(&line, ":");
+        add_path(&line, spec->path);
+        break;
+    }
+    add_options(&line, spec);
+    return text;
+}

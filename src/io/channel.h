@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A channel: one connected two-way byte pipe with a bounded send queue. Endpoints make channels;
+ * most callers use endpoint.h and never see one. Observers of a session are channels.
+ *
+ * Life: channel_new, one of the channel_init functions, the handle is connected by libuv calls,
+ * channel_start, ..., channel_close. The channel frees itself; `closed` is the last callback.
+ */
+#ifndef KDWIRE_IO_CHANNEL_H
+#define KDWIRE_IO_CHANNEL_H
+
+#include "endpoint.h"
+
+struct channel_callbacks {
+    void (*data)(struct channel *channel, const uint8_t *bytes, size_t size);
+    /* The peer is gone; comes once, nothing after it. The callee calls channel_close. */
+    void (*gone)(struct channel *channel, const char *reason);
+    void (*drained)(struct channel *channel); /* as in endpoint.h */
+    void (*closed)(struct channel *channel);  /* the memory is freed after it; may be NULL */
+};
+
+struct channel {
+    void *context; /* the user's */
+    /* Private: */
+    uv_loop_t *loop;
+    struct channel_callbacks on;
+    union {
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } in;
+    uv_pipe_t second; /* the way out, when it is not the way in */
+    uv_stream_t *out; /* &in.stream or &second */
+    unsigned handles; /* open ones */
+    bool reading;     /* uv_read_start was called */
+    bool paused;      /* by the user */
+    bool broken;      /* the way out failed; the way in may still hold bytes */
+    bool closing;
+    bool above_high; /* the drained callback is owed */
+    bool writing;    /* write_request is under way */
+    uv_write_t write_request;
+    size_t in_flight;  /* bytes of the queue that write_request covers */
+    uint8_t *queue;    /* a ring of ENDPOINT_QUEUE_MAX bytes */
+    size_t head, size; /* first byte and number of bytes in it */
+    size_t lost;       /* bytes given up when the way out broke */
+    uint64_t progress; /* uv_now when bytes last left or the queue was last empty, ms */
+    uint8_t *read_buffer;
+};
+
+/* NULL when there is no memory. */
+struct channel *channel_new(uv_loop_t *loop);
+
+/* Makes the handle; to be connected, accepted or opened by the caller. */
+int channel_init_tcp(struct channel *channel);
+int channel_init_pipe(struct channel *channel);
+/* A second handle for the way out (a child's standard input, our standard output). */
+int channel_init_out(struct channel *channel);
+
+/* Starts reading (unless paused). */
+int channel_start(struct channel *channel, const struct channel_callbacks *callbacks,
+                  void *context);
+
+/* As endpoint_write, endpoint_queued, endpoint_pause and endpoint_resume. */
+int channel_write(struct channel *channel, const uint8_t *bytes, size_t size);
+size_t channel_queued(const struct channel *channel);
+void channel_pause(struct channel *channel);
+void channel_resume(struct channel *channel);
+
+/* Bytes taken that never left, whether still queued or given up. */
+size_t channel_unsent(const struct channel *channel);
+
+/* To be called once for each channel_new; queued bytes are discarded. */
+void channel_close(struct channel *channel);
+
+#endif
