@@ -141,15 +141,14 @@ struct capture_live {
     void *context;
     uint8_t *ring;
     size_t capacity, at, size;
-    const struct capture_writer *writer;   /* for the comment that tells of a gap */
+    struct capture_writer *writer;         /* for the comment that tells of a gap */
     uint64_t missed_records, missed_bytes; /* since the last gap was reported */
     uint64_t missed_total;                 /* records */
 };
 
 /* CAPACITY: bytes queued for a slow reader, at least 2 * CAPTURE_BLOCK_MAX. A block that does not
  * fit is left out whole and counted, and a comment says so when there is room again. */
-int capture_live_init(struct capture_live *live, size_t capacity,
-                      const struct capture_writer *writer);
+int capture_live_init(struct capture_live *live, size_t capacity, struct capture_writer *writer);
 void capture_live_free(struct capture_live *live);
 
 /* The next bytes to write (returns how many, 0: none); then say how many were written. */
