@@ -68,8 +68,8 @@ def test_started_as_a_kernel(machine, port):
 
 def test_kdboot_starts_the_engine_and_then_the_next_file():
     skip_without_qemu()
-    conf = (b"# from the test\r\nengine=/tools/windbg.efi\r\nengine-options=" + config_text({"port": "com2"}).encode() +
-            b"\r\nboot=\\EFI\\none.efi\nboot=\\EFI\\hello.efi\nboot-options=break count=2")
+    conf = (b"# from the test\r\ndebugger=/tools/windbg.efi\r\ndebugger-options=" + config_text({"port": "com2"}).encode() +
+            b"\r\nnext=\\EFI\\none.efi\nnext=\\EFI\\hello.efi\nnext-options=break count=2")
     files = {"EFI/BOOT/BOOTX64.EFI": image("kdboot"), "tools/windbg.efi": image("windbg"), "EFI/hello.efi": image("hello"),
              CONF: conf}
     with volume(files) as disk, qemu.Machine(disk=disk, kd_port=2, serial={1: "file"}) as m:
@@ -82,12 +82,12 @@ def test_kdboot_starts_the_engine_and_then_the_next_file():
 
 def test_kdboot_explains_what_is_wrong_and_boots():
     skip_without_qemu()
-    conf = b"engin=oops\nboot-options=too early\nboot=\\hello.efi\n" + b"x" * 2000 + b"=1\n"
+    conf = b"engin=oops\nnext-options=too early\nnext=\\hello.efi\n" + b"x" * 2000 + b"=1\n"
     files = {"EFI/BOOT/BOOTX64.EFI": image("kdboot"), "hello.efi": image("hello"), CONF: conf}
     with volume(files) as disk, qemu.Machine(disk=disk, kd_port=2, serial={1: "file"}) as m:
         m.until(lambda: "hello.efi is done" in m.serial_text(1), "booted by kdboot")
         console = m.serial_text(1)
-        assert "kdboot.conf, line 1: the key is not engine" in console and "2 more" in console
+        assert "kdboot.conf, line 1: the key is not debugger" in console and "2 more" in console
         assert r"kdboot: \EFI\kdwire\windbg.efi: there is no such file" in console
         assert "going on without a debugger" in console
 

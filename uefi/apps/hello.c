@@ -3,10 +3,10 @@
  * hello.efi: a UEFI application with everything one can do to talk to the debugger behind
  * windbg.efi. It runs without one, too.
  *
- *     hello.efi [break] [count=N] [forever]
+ *     hello.efi [break] [count=N] [loop]
  *
  * Try, from the debugger:   lm            hello is listed, with its PDB
- *                           bp hello!hello_count; g
+ *                           bp hello!hello_tick; g
  *                           r; k; dq hello!total L1
  */
 #include <efi.h>
@@ -61,8 +61,8 @@ static void print_number(const CHAR16 *before, uint64_t number, const CHAR16 *af
  * One round of the loop. Not inlined, so that a breakpoint on it hits once per round.
  * In C one would make it static; here the debugger should find it by its name.
  */
-uint64_t hello_count(uint64_t round);
-__attribute__((noinline)) uint64_t hello_count(uint64_t round)
+uint64_t hello_tick(uint64_t round);
+__attribute__((noinline)) uint64_t hello_tick(uint64_t round)
 {
     total += round;
     return total;
@@ -121,10 +121,9 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
     if (option(loaded, L"break", 0) != 0)
         __asm__ volatile("int3");
 
-    count =
-        option(loaded, L"forever", 0) != 0 ? UINT64_MAX : option(loaded, L"count", DEFAULT_COUNT);
+    count = option(loaded, L"loop", 0) != 0 ? UINT64_MAX : option(loaded, L"count", DEFAULT_COUNT);
     for (round = 1; round <= count && round != 0; round++) {
-        print_number(L"hello: the total is ", hello_count(round), L"");
+        print_number(L"hello: the total is ", hello_tick(round), L"");
         st->BootServices->Stall(PAUSE_MICROSECS);
     }
     print_line(L"hello.efi is done");

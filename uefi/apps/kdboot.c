@@ -257,13 +257,13 @@ static void start_engine(EFI_HANDLE volume)
     EFI_HANDLE handle;
     EFI_STATUS status;
 
-    status = load(volume, &conf.engine, &handle);
+    status = load(volume, &conf.debugger, &handle);
     if (!EFI_ERROR(status))
         status = bs->StartImage(handle, NULL, NULL);
     if (!EFI_ERROR(status))
         return;
-    complain(conf.engine.path, status);
-    print("kdboot: put windbg.efi there, or name it with engine= in \\EFI\\kdwire\\kdboot.conf;\n"
+    complain(conf.debugger.path, status);
+    print("kdboot: put windbg.efi there, or name it with debugger= in \\EFI\\kdwire\\kdboot.conf;\n"
           "kdboot: going on without a debugger\n");
     bs->Stall(READING_PAUSE_US);
 }
@@ -275,18 +275,18 @@ static EFI_STATUS boot(EFI_HANDLE volume)
     EFI_HANDLE handle;
     size_t i;
 
-    for (i = 0; i < conf.boot_count; i++) {
-        status = load(volume, &conf.boot[i], &handle);
+    for (i = 0; i < conf.next_count; i++) {
+        status = load(volume, &conf.next[i], &handle);
         if (EFI_ERROR(status)) {
-            complain(conf.boot[i].path, status);
+            complain(conf.next[i].path, status);
             continue;
         }
         print("kdboot: booting ");
-        print(conf.boot[i].path);
+        print(conf.next[i].path);
         print("\n");
         return bs->StartImage(handle, NULL, NULL);
     }
-    print("kdboot: nothing to boot; name a file with boot= in \\EFI\\kdwire\\kdboot.conf\n");
+    print("kdboot: nothing to boot; name a file with next= in \\EFI\\kdwire\\kdboot.conf\n");
     bs->Stall(READING_PAUSE_US);
     return status;
 }

@@ -18,11 +18,11 @@ static void copy_literal(char *to, const char *from)
 void kdboot_conf_default(struct kdboot_conf *conf)
 {
     memset(conf, 0, sizeof *conf);
-    copy_literal(conf->engine.path, "\\EFI\\kdwire\\windbg.efi");
-    copy_literal(conf->boot[0].path, "\\EFI\\Microsoft\\Boot\\bootmgfw.efi");
-    copy_literal(conf->boot[1].path, "\\EFI\\BOOT\\next.efi");
-    copy_literal(conf->boot[2].path, "\\EFI\\BOOT\\shellx64.efi");
-    conf->boot_count = 3;
+    copy_literal(conf->debugger.path, "\\EFI\\kdwire\\windbg.efi");
+    copy_literal(conf->next[0].path, "\\EFI\\Microsoft\\Boot\\bootmgfw.efi");
+    copy_literal(conf->next[1].path, "\\EFI\\BOOT\\next.efi");
+    copy_literal(conf->next[2].path, "\\EFI\\BOOT\\shellx64.efi");
+    conf->next_count = 3;
 }
 
 static int is_blank(char c)
@@ -93,25 +93,25 @@ static const char *set_path(char *path, struct span value)
     return NULL;
 }
 
-/* The parser's memory across lines: the default boot list goes when the first boot= line comes. */
+/* The parser's memory across lines: the default list goes when the first next= line comes. */
 struct parser {
     struct kdboot_conf *conf;
-    size_t boot_lines;
+    size_t next_lines;
 };
 
-static const char *add_boot(struct parser *p, struct span value)
+static const char *add_next(struct parser *p, struct span value)
 {
     struct kdboot_file *file;
     const char *why;
 
-    if (p->boot_lines == KDBOOT_BOOT_MAX)
-        return "there are more boot= lines than kdboot takes (8)";
-    file = &p->conf->boot[p->boot_lines];
+    if (p->next_lines == KDBOOT_NEXT_MAX)
+        return "there are more next= lines than kdboot takes (8)";
+    file = &p->conf->next[p->next_lines];
     why = set_path(file->path, value);
     if (why != NULL)
         return why;
     file->options[0] = 0;
-    p->conf->boot_count = ++p->boot_lines;
+    p->conf->next_count = ++p->next_lines;
     return NULL;
 }
 
@@ -131,18 +131,18 @@ static const char *parse_line(struct parser *p, struct span line)
     value.size = line.size - key.size - 1;
     key = trimmed(key);
     value = trimmed(value);
-    if (span_is(key, "engine"))
-        return set_path(p->conf->engine.path, value);
-    if (span_is(key, "engine-options"))
-        return set_options(p->conf->engine.options, value);
-    if (span_is(key, "boot"))
-        return add_boot(p, value);
-    if (span_is(key, "boot-options")) {
-        if (p->boot_lines == 0)
-            return "boot-options= comes after the boot= line it belongs to";
-        return set_options(p->conf->boot[p->boot_lines - 1].options, value);
+    if (span_is(key, "debugger"))
+        return set_path(p->conf->debugger.path, value);
+    if (span_is(key, "debugger-options"))
+        return set_options(p->conf->debugger.options, value);
+    if (span_is(key, "next"))
+        return add_next(p, value);
+    if (span_is(key, "next-options")) {
+        if (p->next_lines == 0)
+            return "next-options= comes after the next= line it belongs to";
+        return set_options(p->conf->next[p->next_lines - 1].options, value);
     }
-    return "the key is not engine, engine-options, boot or boot-options";
+    return "the key is not debugger, debugger-options, next or next-options";
 }
 
 void kdboot_conf_parse(struct kdboot_conf *conf, const char *text, size_t size)

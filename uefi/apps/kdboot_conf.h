@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * kdboot.conf: which engine kdboot.efi starts, and what it boots then. Pure: text in, structure
- * out.
+ * kdboot.conf: which debug engine kdboot.efi starts, and what it boots then. Pure: text in,
+ * structure out.
  *
  *     # a comment
- *     engine=\EFI\kdwire\windbg.efi
- *     engine-options=port=com1 console=grab
- *     boot=\EFI\Microsoft\Boot\bootmgfw.efi     the first that exists is booted
- *     boot-options=                             belongs to the boot= line above it
- *     boot=\EFI\BOOT\next.efi
+ *     debugger = \EFI\kdwire\windbg.efi
+ *     debugger-options = port=com1 console=grab
+ *     next = \EFI\Microsoft\Boot\bootmgfw.efi    the first that exists is booted
+ *     next-options =                              belongs to the next= line above it
+ *     next = \EFI\BOOT\next.efi
  *
  * ASCII text, lines end with LF or CRLF, keys in small letters, no quoting. `/` in a path is `\`.
  */
@@ -22,7 +22,7 @@
 /* The options of an OS loader fit; with the NUL. */
 #define KDBOOT_OPTIONS_MAX 512
 /* Boot files to try; more is a mistake. */
-#define KDBOOT_BOOT_MAX 8
+#define KDBOOT_NEXT_MAX 8
 /* The file is read into memory of this size; a larger one is not a configuration. */
 #define KDBOOT_CONF_MAX 16384
 
@@ -32,9 +32,9 @@ struct kdboot_file {
 };
 
 struct kdboot_conf {
-    struct kdboot_file engine;
-    struct kdboot_file boot[KDBOOT_BOOT_MAX];
-    size_t boot_count;
+    struct kdboot_file debugger;
+    struct kdboot_file next[KDBOOT_NEXT_MAX];
+    size_t next_count;
     unsigned bad_lines;      /* lines that were skipped */
     unsigned first_bad_line; /* counted from 1; 0: none */
     const char *why;         /* what is wrong with that one; static text */
