@@ -207,7 +207,7 @@ static void names_agree_with_the_index(void **state)
     for_each_packet(agrees_with_index);
 }
 
-static unsigned found_context, found_special, found_entry, found_path;
+static unsigned found_context, found_special, found_entry, found_path, found_driver;
 
 static void looks_for_structures(struct kd_decode_session *session, enum kd_direction direction,
                                  const struct kd_item *item, const char *type, const char *api)
@@ -218,7 +218,8 @@ static void looks_for_structures(struct kd_decode_session *session, enum kd_dire
     found_context += strstr(json, "\"ContextAmd64\":{") != NULL;
     found_special += strstr(json, "\"SpecialAmd64\":{") != NULL;
     found_entry += strstr(json, "\"LoaderEntry64\":{") != NULL;
-    found_path += strstr(json, "\"text\":\"\\\\") != NULL;
+    found_path += strstr(json, "\"kind\":\"utf-16\"") != NULL;
+    found_driver += strstr(json, "\\\\Drivers\\\\WppRecorder.sys\",") != NULL;
 }
 
 /* Replies with register sets, the module list and file names are shown as such. */
@@ -229,7 +230,8 @@ static void structures_in_data_are_recognised(void **state)
     assert_true(found_context >= 4);
     assert_true(found_special >= 2);
     assert_true(found_entry >= 1);
-    assert_int_equal(found_path, 33); /* the drivers' files it asks WinDbg for */
+    assert_int_equal(found_path, 33); /* files it asks WinDbg for */
+    assert_int_equal(found_driver, 1);
 }
 
 static unsigned guessed, wrong;
