@@ -85,7 +85,7 @@ enum kd_link_event_kind {
 struct kd_link_event {
     enum kd_link_event_kind kind;
     uint16_t type;       /* KD_LINK_PACKET: enum kd_packet_type */
-    const uint8_t *body; /* valid until the next call of kd_link_feed */
+    const uint8_t *body; /* valid until the next call of kd_link_event, _feed or _tick */
     size_t body_size;
 };
 
