@@ -45,6 +45,21 @@ def missing():
     return None
 
 
+def connect(path, process=None):
+    """A Unix socket connected to path as soon as somebody listens; None if process ends or time is over."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and (process is None or process.poll() is None):
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.connect(str(path))
+            sock.settimeout(PATIENCE)
+            return sock
+        except OSError:
+            sock.close()
+            time.sleep(0.01)            # between two looks at a condition; the condition decides
+    return None
+
+
 class Qmp:
     """The machine protocol: commands in order, events ignored."""
 
@@ -95,33 +110,33 @@ class Machine:
             self.close()
             raise
 
-    def _path(self, name):
+    def path(self, name):
         return str(self.directory / name)
 
     def _start(self, machine, cpus, memory, kd_port, serial, fw_cfg, snapshot, kernel, disk, flash, extra, append):
         args = [QEMU, "-name", "kdwire-test", "-accel", ACCEL, "-machine", machine, "-m", str(memory), "-smp", str(cpus),
                 "-display", "none", "-vga", "none", "-nodefaults", "-nic", "none", "-no-reboot", "-S",
-                "-chardev", f"socket,id=qmp,path={self._path('qmp')},server=on,wait=off", "-mon", "chardev=qmp,mode=control",
-                "-chardev", f"file,id=dbg,path={self._path('debugcon')}", "-device", "isa-debugcon,iobase=0x402,chardev=dbg"]
+                "-chardev", f"socket,id=qmp,path={self.path('qmp')},server=on,wait=off", "-mon", "chardev=qmp,mode=control",
+                "-chardev", f"file,id=dbg,path={self.path('debugcon')}", "-device", "isa-debugcon,iobase=0x402,chardev=dbg"]
         if machine == "q35":
             args += ["-global", "ICH9-LPC.disable_s3=1"]
         if flash:
-            shutil.copy(first_of(VARS), self._path("vars.fd"))
+            shutil.copy(first_of(VARS), self.path("vars.fd"))
             args += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={first_of(CODE)}",
-                     "-drive", f"if=pflash,format=raw,unit=1,file={self._path('vars.fd')}"]
+                     "-drive", f"if=pflash,format=raw,unit=1,file={self.path('vars.fd')}"]
         else:
             args += ["-bios", first_of(UNIFIED)]
         for port in range(1, SERIAL_PORTS + 1):
             if port == kd_port:
-                args += ["-chardev", f"socket,id=kd,path={self._path('kd')},server=on,wait=off", "-serial", "chardev:kd"]
+                args += ["-chardev", f"socket,id=kd,path={self.path('kd')},server=on,wait=off", "-serial", "chardev:kd"]
             elif serial.get(port) == "file":
-                self.serial_files[port] = self._path(f"com{port}")
+                self.serial_files[port] = self.path(f"com{port}")
                 args += ["-serial", f"file:{self.serial_files[port]}"]
             else:
                 args += ["-serial", "null"]
         for number, (name, content) in enumerate(fw_cfg.items()):
             if isinstance(content, bytes):
-                path = self._path(f"fw{number}")
+                path = self.path(f"fw{number}")
                 pathlib.Path(path).write_bytes(content or b"\0")
             else:
                 path = str(content)
@@ -136,7 +151,7 @@ class Machine:
             args += ["-incoming", f"exec:cat '{snapshot}'"]
         args += extra
         self.arguments = args
-        self.stderr = open(self._path("stderr"), "wb+")
+        self.stderr = open(self.path("stderr"), "wb+")
         self.process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=self.stderr, stderr=self.stderr)
         self.qmp = Qmp(self._connect("qmp"))
         self.kd = self._connect("kd")
@@ -145,21 +160,11 @@ class Machine:
         self.qmp.command("cont")
 
     def _connect(self, name):
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            if self.process.poll() is not None:
-                raise QemuError(f"QEMU ended at once: {self.errors()}")
-            sock = socket.socket(socket.AF_UNIX)
-            try:
-                sock.connect(self._path(name))
-                sock.settimeout(PATIENCE)
-                self._sockets.append(sock)
-                return sock
-            except OSError:
-                sock.close()
-                if time.monotonic() > deadline:
-                    raise QemuError(f"QEMU never opened its socket {name}: {self.errors()}") from None
-                time.sleep(0.01)        # between two looks at a condition; the condition decides
+        sock = connect(self.path(name), self.process)
+        if sock is None:
+            raise QemuError(f"QEMU never opened its socket {name}: {self.errors()}")
+        self._sockets.append(sock)
+        return sock
 
     def until(self, condition, what, seconds=PATIENCE):
         deadline = time.monotonic() + seconds
@@ -172,12 +177,12 @@ class Machine:
 
     def errors(self):
         self.stderr.flush()
-        return pathlib.Path(self._path("stderr")).read_text(errors="replace").strip()
+        return pathlib.Path(self.path("stderr")).read_text(errors="replace").strip()
 
     def debug_text(self):
         """What the guest wrote to the debug console (port 0x402), a channel no debugger touches."""
         try:
-            return pathlib.Path(self._path("debugcon")).read_text(errors="replace")
+            return pathlib.Path(self.path("debugcon")).read_text(errors="replace")
         except FileNotFoundError:
             return ""
 
