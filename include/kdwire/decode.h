@@ -30,9 +30,11 @@ struct kd_decode_session {
     uint16_t machine_type; /* 0 = not known: amd64 is assumed */
     /* From GetVersion and from what was read there: where replies hold structures of the target's
      * memory. 0 = not known. */
-    uint64_t module_list;   /* the list head of the loader entries */
-    uint64_t entry;         /* the loader entry read last */
-    uint64_t next_entry;    /* the one it links to */
+    uint64_t module_list; /* the list head of the loader entries */
+    uint64_t entry;       /* the loader entry read last */
+    uint64_t next_entry;  /* the one it links to */
+    uint64_t full_name;   /* where its names are, UTF-16 */
+    uint64_t base_name;
     uint64_t debugger_list; /* DebuggerDataList */
     uint64_t debugger_data; /* the KDDEBUGGER_DATA64 block */
 };

@@ -24,15 +24,18 @@ static uint32_t message_api(const struct kd_item *item)
  */
 static bool looks_like_reply(const struct kd_item *item, const struct kd_api_info *info)
 {
+    if ((info && !info->has_reply) || item->body_size < KD_MANIPULATE_SIZE)
+        return false;
     bool data = item->body_size > KD_MANIPULATE_SIZE;
-    if (info && !info->has_reply)
-        return false;
-    if (info && (info->request_data == KD_DATA_NONE) != (info->reply_data == KD_DATA_NONE) && data)
-        return info->request_data == KD_DATA_NONE;
-    if (item->body_size < KD_MANIPULATE_SIZE)
-        return false;
+    bool asks_with = info && info->request_data != KD_DATA_NONE;
+    bool answers_with = info && info->reply_data != KD_DATA_NONE;
     uint32_t status = (uint32_t)KD_GET(item->body, Manipulate, ReturnStatus);
-    return status == KD_STATUS_SUCCESS || ((status & 0x80000000u) != 0 && kd_status_name(status));
+    bool refusal = (status & 0x80000000u) != 0 && kd_status_name(status);
+    if (asks_with && !answers_with)
+        return !data;
+    if (answers_with && !asks_with)
+        return data || refusal;
+    return status == KD_STATUS_SUCCESS || refusal;
 }
 
 static bool message_is_reply(enum kd_direction direction, const struct kd_item *item,
@@ -110,6 +113,8 @@ static void learn_memory(struct kd_decode_session *session, uint64_t address, co
                size >= KD_LOADER_ENTRY_SIZE) {
         session->entry = address;
         session->next_entry = link;
+        session->full_name = KD_GET(data, LoaderEntry64, FullDllNameBuffer);
+        session->base_name = KD_GET(data, LoaderEntry64, BaseDllNameBuffer);
     }
 }
 
@@ -267,15 +272,20 @@ static void emit_memory(struct walk *walk, const uint8_t *bytes, size_t size)
     const struct kd_structure *block = structure_of("DebuggerData64");
     walk->part.place = address;
     bool entry = address != 0 && (address == session->entry || address == session->next_entry);
+    bool name = address != 0 && (address == session->full_name || address == session->base_name);
     bool bits64 = session->machine_type != KD_MACHINE_I386;
-    if (!is_read_reply(walk->item, &walk->message))
+    if (!is_read_reply(walk->item, &walk->message)) {
         emit_run(walk, bytes, size);
-    else if (bits64 && entry && size >= KD_LOADER_ENTRY_SIZE)
+    } else if (bits64 && name) {
+        walk->part.data = KD_DATA_UTF16;
+        emit_run(walk, bytes, size);
+    } else if (bits64 && entry && size >= KD_LOADER_ENTRY_SIZE) {
         emit_structure(walk, structure_of("LoaderEntry64"), bytes, size, 0);
-    else if (session->debugger_data != 0 && address - session->debugger_data < block->size)
+    } else if (session->debugger_data != 0 && address - session->debugger_data < block->size) {
         emit_structure(walk, block, bytes, size, address - session->debugger_data);
-    else
+    } else {
         emit_run(walk, bytes, size);
+    }
 }
 
 static void emit_data(struct walk *walk, uint8_t kind, const uint8_t *bytes, size_t size)
