@@ -73,16 +73,8 @@ static void write_record(struct recorder *recorder, enum capture_direction direc
  *
  * A mark remembers the stream position and the time of each read whose bytes are still held. */
 
-static void add_mark(struct recorder_lane *lane, uint64_t time_ns)
-{
-    if (lane->mark_count == RECORDER_MARKS)
-        return;
-    unsigned at = (lane->mark_first + lane->mark_count++) % RECORDER_MARKS;
-    lane->marks[at] = (struct recorder_mark){lane->fed, time_ns};
-}
-
-/* Time of the first byte not handed out yet; forgets the marks before it. */
-static uint64_t first_byte_time(struct recorder_lane *lane)
+/* Forgets the marks before the first byte that was not handed out yet. */
+static void forget_marks(struct recorder_lane *lane)
 {
     while (lane->mark_count > 1) {
         unsigned next = (lane->mark_first + 1) % RECORDER_MARKS;
@@ -91,6 +83,20 @@ static uint64_t first_byte_time(struct recorder_lane *lane)
         lane->mark_first = next;
         lane->mark_count--;
     }
+}
+
+static void add_mark(struct recorder_lane *lane, uint64_t time_ns)
+{
+    forget_marks(lane);
+    if (lane->mark_count == RECORDER_MARKS)
+        return; /* these bytes count as come with the last mark */
+    unsigned at = (lane->mark_first + lane->mark_count++) % RECORDER_MARKS;
+    lane->marks[at] = (struct recorder_mark){lane->fed, time_ns};
+}
+
+static uint64_t first_byte_time(struct recorder_lane *lane)
+{
+    forget_marks(lane);
     return lane->marks[lane->mark_first].time_ns;
 }
 
