@@ -102,14 +102,11 @@ static uint64_t first_byte_time(struct recorder_lane *lane)
 
 /* ---- Comments: what a reader of the recording should not overlook ---- */
 
-static size_t add_text(char *note, size_t size, const char *text)
+/* Adds a sentence, behind "; " if there is one already. */
+static void add_text(char *note, const char *text)
 {
-    size_t length = strlen(text);
-    if (length > NOTE_MAX - 1 - size)
-        length = NOTE_MAX - 1 - size;
-    memcpy(note + size, text, length);
-    note[size + length] = 0;
-    return size + length;
+    size_t size = strlen(note);
+    snprintf(note + size, NOTE_MAX - size, "%s%s", size ? "; " : "", text);
 }
 
 static const char *sender(enum capture_direction direction)
@@ -121,31 +118,24 @@ static void packet_comment(char *note, const struct kd_item *item, bool first,
                            enum capture_direction direction)
 {
     char line[128];
-    size_t size = 0;
     note[0] = 0;
-    if (first) {
-        size = add_text(note, size, "first packet from the ");
-        size = add_text(note, size, sender(direction));
-    }
-    if (item->faults && size)
-        size = add_text(note, size, "\n");
+    if (first)
+        add_text(note, direction == CAPTURE_FROM_DEBUGGER ? "first packet from the debugger"
+                                                          : "first packet from the target");
     if (item->faults & KD_FAULT_LENGTH)
-        size = add_text(note, size, "impossible length in the header\n");
+        add_text(note, "impossible length in the header");
     if (item->faults & KD_FAULT_CUT) {
-        snprintf(line, sizeof(line), "cut: %zu bytes came, the rest did not\n", item->raw_size);
-        size = add_text(note, size, line);
+        snprintf(line, sizeof(line), "cut: %zu bytes came, the rest did not", item->raw_size);
+        add_text(note, line);
     }
     if (item->faults & KD_FAULT_CHECKSUM) {
         snprintf(line, sizeof(line),
-                 "bad checksum: the header says 0x%08" PRIx32 ", the body adds up to 0x%08" PRIx32
-                 "\n",
+                 "bad checksum: the header says 0x%08" PRIx32 ", the body adds up to 0x%08" PRIx32,
                  item->header.checksum, kd_checksum(item->body, item->body_size));
-        size = add_text(note, size, line);
+        add_text(note, line);
     }
     if (item->faults & KD_FAULT_TRAILER)
-        size = add_text(note, size, "no trailer byte 0xAA after the body\n");
-    if (size && note[size - 1] == '\n')
-        note[size - 1] = 0;
+        add_text(note, "no trailer byte 0xAA after the body");
 }
 
 static void junk_comment(char *note, const struct recorder_lane *lane, const struct kd_item *item)
