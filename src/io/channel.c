@@ -10,13 +10,14 @@ struct channel *channel_new(uv_loop_t *loop)
     if (!channel)
         return NULL;
     channel->read_buffer = malloc(ENDPOINT_READ_MAX);
-    channel->queue = malloc(ENDPOINT_QUEUE_MAX); /* costs no memory until it is used */
-    if (!channel->read_buffer || !channel->queue) {
+    uint8_t *queue = malloc(ENDPOINT_QUEUE_MAX); /* costs no memory until it is used */
+    if (!channel->read_buffer || !queue) {
         free(channel->read_buffer);
-        free(channel->queue);
+        free(queue);
         free(channel);
         return NULL;
     }
+    ring_init(&channel->queue, queue, ENDPOINT_QUEUE_MAX);
     channel->loop = loop;
     channel->progress = uv_now(loop);
     channel->in.stream.data = channel;
@@ -105,7 +106,7 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
 
 static int start_reading(struct channel *channel)
 {
-    if (channel->reading || channel->paused || channel->closing)
+    if (channel->reading || channel->paused || channel->write_only || channel->closing)
         return 0;
     int rc = uv_read_start(&channel->in.stream, give_buffer, on_read);
     channel->reading = rc == 0;
@@ -126,10 +127,10 @@ int channel_start(struct channel *channel, const struct channel_callbacks *callb
  */
 static void way_out_failed(struct channel *channel, int error)
 {
-    channel->lost += channel->size;
-    channel->size = 0;
+    channel->lost += channel->queue.size;
+    ring_take(&channel->queue, channel->queue.size);
     channel->broken = true;
-    if (channel->out != &channel->in.stream) {
+    if (channel->out != &channel->in.stream || channel->write_only) {
         report_gone(channel, error);
         return;
     }
@@ -152,11 +153,10 @@ static void on_written(uv_write_t *request, int status)
         return;
     }
     channel->progress = uv_now(channel->loop);
-    channel->head = (channel->head + channel->in_flight) % ENDPOINT_QUEUE_MAX;
-    channel->size -= channel->in_flight;
-    if (channel->size)
+    ring_take(&channel->queue, channel->in_flight);
+    if (channel->queue.size)
         send_queue(channel);
-    if (channel->above_high && channel->size <= ENDPOINT_QUEUE_LOW) {
+    if (channel->above_high && channel->queue.size <= ENDPOINT_QUEUE_LOW) {
         channel->above_high = false;
         channel->on.drained(channel);
     }
@@ -164,44 +164,27 @@ static void on_written(uv_write_t *request, int status)
 
 static void send_queue(struct channel *channel)
 {
-    size_t first = ENDPOINT_QUEUE_MAX - channel->head;
-    if (first > channel->size)
-        first = channel->size;
-    uv_buf_t buffers[2] = {
-        uv_buf_init((char *)channel->queue + channel->head, (unsigned)first),
-        uv_buf_init((char *)channel->queue, (unsigned)(channel->size - first)),
-    };
-    channel->in_flight = channel->size;
+    const uint8_t *bytes;
+    channel->in_flight = ring_peek(&channel->queue, &bytes);
+    uv_buf_t buffer = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)channel->in_flight);
     channel->write_request.data = channel;
     channel->writing = true;
-    int rc = uv_write(&channel->write_request, channel->out, buffers, channel->size > first ? 2 : 1,
-                      on_written);
+    int rc = uv_write(&channel->write_request, channel->out, &buffer, 1, on_written);
     if (rc < 0) { /* only for a handle that cannot be written at all */
         channel->writing = false;
-        channel->lost += channel->size;
-        channel->size = 0;
+        channel->lost += channel->queue.size;
+        ring_take(&channel->queue, channel->queue.size);
         channel->broken = true;
     }
-}
-
-static void enqueue(struct channel *channel, const uint8_t *bytes, size_t size)
-{
-    size_t at = (channel->head + channel->size) % ENDPOINT_QUEUE_MAX;
-    size_t first = ENDPOINT_QUEUE_MAX - at;
-    if (first > size)
-        first = size;
-    memcpy(channel->queue + at, bytes, first);
-    memcpy(channel->queue, bytes + first, size - first);
-    channel->size += size;
 }
 
 int channel_write(struct channel *channel, const uint8_t *bytes, size_t size)
 {
     if (channel->closing || channel->broken)
         return KD_E_CLOSED;
-    if (size > ENDPOINT_QUEUE_MAX - channel->size)
+    if (size > ring_room(&channel->queue))
         return KD_E_NO_SPACE;
-    if (!channel->size) {
+    if (!channel->queue.size) {
         uv_buf_t buffer = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)size);
         int sent = uv_try_write(channel->out, &buffer, 1);
         channel->progress = uv_now(channel->loop);
@@ -212,22 +195,22 @@ int channel_write(struct channel *channel, const uint8_t *bytes, size_t size)
             size -= (size_t)sent;
         }
     }
-    enqueue(channel, bytes, size);
-    if (channel->size > ENDPOINT_QUEUE_HIGH)
+    ring_put(&channel->queue, bytes, size);
+    if (channel->queue.size > ENDPOINT_QUEUE_HIGH)
         channel->above_high = true;
     if (!channel->writing)
         send_queue(channel);
-    return channel->broken ? KD_E_CLOSED : (int)channel->size;
+    return channel->broken ? KD_E_CLOSED : (int)channel->queue.size;
 }
 
 size_t channel_queued(const struct channel *channel)
 {
-    return channel->size;
+    return channel->queue.size;
 }
 
 size_t channel_unsent(const struct channel *channel)
 {
-    return channel->size + channel->lost;
+    return channel->queue.size + channel->lost;
 }
 
 void channel_pause(struct channel *channel)
@@ -247,7 +230,7 @@ static void free_channel(struct channel *channel)
 {
     if (channel->on.closed)
         channel->on.closed(channel);
-    free(channel->queue);
+    free(channel->queue.bytes);
     free(channel->read_buffer);
     free(channel);
 }

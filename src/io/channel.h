@@ -10,6 +10,7 @@
 #define KDWIRE_IO_CHANNEL_H
 
 #include "endpoint.h"
+#include "ring.h"
 
 struct channel_callbacks {
     void (*data)(struct channel *channel, const uint8_t *bytes, size_t size);
@@ -34,14 +35,14 @@ struct channel {
     unsigned handles; /* open ones */
     bool reading;     /* uv_read_start was called */
     bool paused;      /* by the user */
+    bool write_only;  /* nothing can be read: the way out is all there is */
     bool broken;      /* the way out failed; the way in may still hold bytes */
     bool closing;
     bool above_high; /* the drained callback is owed */
     bool writing;    /* write_request is under way */
     uv_write_t write_request;
     size_t in_flight;  /* bytes of the queue that write_request covers */
-    uint8_t *queue;    /* a ring of ENDPOINT_QUEUE_MAX bytes */
-    size_t head, size; /* first byte and number of bytes in it */
+    struct ring queue; /* ENDPOINT_QUEUE_MAX bytes */
     size_t lost;       /* bytes given up when the way out broke */
     uint64_t progress; /* uv_now when bytes last left or the queue was last empty, ms */
     uint8_t *read_buffer;
@@ -56,7 +57,7 @@ int channel_init_pipe(struct channel *channel);
 /* A second handle for the way out (a child's standard input, our standard output). */
 int channel_init_out(struct channel *channel);
 
-/* Starts reading (unless paused). */
+/* Starts reading (unless paused or write_only, which is set before). */
 int channel_start(struct channel *channel, const struct channel_callbacks *callbacks,
                   void *context);
 

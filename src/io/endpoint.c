@@ -91,6 +91,8 @@ static struct opener *make_opener(enum endpoint_kind kind)
         return opener_exec();
     case ENDPOINT_STDIO:
         return opener_stdio();
+    case ENDPOINT_FIFO:
+        return opener_fifo();
     }
     return NULL;
 }
@@ -139,6 +141,13 @@ static void begin_attempt(struct endpoint *endpoint)
 static bool tries_again(const struct endpoint *endpoint)
 {
     return endpoint->spec.retry > 0 && endpoint->spec.kind != ENDPOINT_STDIO;
+}
+
+/* What waits for others to come is ready again at once. */
+static bool waits_for_peer(const struct endpoint *endpoint)
+{
+    return endpoint_spec_listens(&endpoint->spec) || endpoint->spec.kind == ENDPOINT_PTY ||
+           endpoint->spec.kind == ENDPOINT_FIFO;
 }
 
 static void end_endpoint(struct endpoint *endpoint, const char *reason)
@@ -198,7 +207,7 @@ static void go_on(struct endpoint *endpoint, const char *reason)
         endpoint->rival = NULL;
         endpoint->state = ENDPOINT_OPENING;
         endpoint_opened(endpoint, rival, endpoint->rival_peer);
-    } else if (endpoint_spec_listens(&endpoint->spec)) {
+    } else if (waits_for_peer(endpoint)) {
         begin_attempt(endpoint);
     } else if (tries_again(endpoint)) {
         pause_before_attempt(endpoint);

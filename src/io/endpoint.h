@@ -70,6 +70,7 @@ enum endpoint_kind {
     ENDPOINT_PTY,
     ENDPOINT_EXEC,
     ENDPOINT_STDIO,
+    ENDPOINT_FIFO, /* not in the grammar, see endpoint_spec_fifo */
 };
 
 /* What a listening end does when a second peer comes while one is connected. */
@@ -106,6 +107,10 @@ int endpoint_parse(struct endpoint_spec *spec, const char *text,
 
 /* Whether the endpoint waits for others to come (tcp-listen, unix-listen). */
 bool endpoint_spec_listens(const struct endpoint_spec *spec);
+
+/* A named pipe that is only written, for a viewer such as Wireshark: made if it does not exist; up
+ * while somebody reads. False: the path is too long. */
+bool endpoint_spec_fifo(struct endpoint_spec *spec, const char *path);
 
 /* Writes the endpoint as a string that endpoint_parse takes; always ends in NUL. Returns TEXT. */
 const char *endpoint_spec_text(const struct endpoint_spec *spec, char *text, size_t size);

@@ -39,6 +39,8 @@ static const struct kind_name {
     {"stdio", "stdio", ENDPOINT_STDIO},
 };
 
+static const struct kind_name fifo_kind = {"fifo", "fifo:/tmp/kd.fifo", ENDPOINT_FIFO};
+
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
 
 static const struct kind_name *kind_entry(enum endpoint_kind kind)
@@ -46,7 +48,7 @@ static const struct kind_name *kind_entry(enum endpoint_kind kind)
     for (size_t i = 0; i < KIND_COUNT; i++)
         if (kinds[i].kind == kind)
             return &kinds[i];
-    return &kinds[0];
+    return &fifo_kind;
 }
 
 struct parse {
@@ -393,6 +395,17 @@ int endpoint_parse(struct endpoint_spec *spec, const char *text, char message[EN
         rc = parse_option(&parse, part);
     }
     return rc;
+}
+
+bool endpoint_spec_fifo(struct endpoint_spec *spec, const char *path)
+{
+    size_t size = strlen(path);
+    if (size >= sizeof(spec->path))
+        return false;
+    set_defaults(spec);
+    spec->kind = ENDPOINT_FIFO;
+    memcpy(spec->path, path, size + 1);
+    return true;
 }
 
 bool endpoint_spec_listens(const struct endpoint_spec *spec)

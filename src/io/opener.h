@@ -45,6 +45,7 @@ struct opener *opener_serial(void);
 struct opener *opener_pty(void);
 struct opener *opener_exec(void);
 struct opener *opener_stdio(void);
+struct opener *opener_fifo(void);
 
 /* Called by openers. REASON is one line without the endpoint's name. */
 void endpoint_opened(struct endpoint *endpoint, struct channel *channel, const char *peer);

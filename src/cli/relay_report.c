@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "relay_report.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli.h"
+
+enum {
+    STATUS_MAX = 512,
+    STATUS_COLUMNS = 160, /* a longer line would wrap and could not be erased */
+};
+
+static void erase_status(struct relay_report *report)
+{
+    if (report->status_shown)
+        fputs("\r\033[K", stderr);
+    report->status_shown = false;
+}
+
+static void json_string(FILE *out, const char *name, const char *text)
+{
+    fprintf(out, ",\"%s\":\"", name);
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            fprintf(out, "\\%c", *c);
+        else if (*c < ' ' || *c == 127)
+            fprintf(out, "\\u%04x", *c);
+        else if (*c < 127)
+            fputc(*c, out);
+        else
+            fprintf(out, "\\u%04x", *c); /* a path in some other encoding: still valid JSON */
+    }
+    fputc('"', out);
+}
+
+static void json_start(FILE *out, const char *name)
+{
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    fprintf(out, "{\"time\":%" PRId64 ".%06ld,\"event\":\"%s\"", (int64_t)now.tv_sec,
+            now.tv_nsec / 1000, name);
+}
+
+static void json_event(const struct relay_event *event)
+{
+    json_start(stdout, relay_event_name(event->kind));
+    json_string(stdout, "end", event->end);
+    if (event->kind == RELAY_EVENT_DROP || event->kind == RELAY_EVENT_DOWN)
+        fprintf(stdout, ",\"bytes\":%" PRIu64, event->bytes);
+    if (event->kind == RELAY_EVENT_DROP)
+        fprintf(stdout, ",\"total\":%" PRIu64, event->total);
+    json_string(stdout, "text", event->text);
+    fputs("}\n", stdout);
+    fflush(stdout);
+}
+
+/* What stands between the end's name and the text; NULL: shown with --verbose only, or "". */
+static const char *verb(enum relay_event_kind kind)
+{
+    switch (kind) {
+    case RELAY_EVENT_LISTENING:
+        return "listening on";
+    case RELAY_EVENT_RETRYING:
+        return "waiting:";
+    case RELAY_EVENT_UP:
+        return "connected:";
+    case RELAY_EVENT_DOWN:
+        return "gone:";
+    case RELAY_EVENT_REFUSED:
+        return "refused:";
+    case RELAY_EVENT_REPLACED:
+        return "replaced:";
+    case RELAY_EVENT_ENDED:
+        return "ended:";
+    case RELAY_EVENT_DROP:
+        return "lost:";
+    case RELAY_EVENT_OBSERVER_UP:
+        return "reads along:";
+    case RELAY_EVENT_OBSERVER_DOWN:
+        return "gone:";
+    case RELAY_EVENT_OBSERVER_MISSED:
+        return "misses:";
+    case RELAY_EVENT_CONSOLE:
+    case RELAY_EVENT_SILENT:
+    case RELAY_EVENT_WARNING:
+    case RELAY_EVENT_RECORD_FAILED:
+        return "";
+    default:
+        return NULL;
+    }
+}
+
+static bool is_error(enum relay_event_kind kind)
+{
+    return kind == RELAY_EVENT_ENDED || kind == RELAY_EVENT_RECORD_FAILED ||
+           kind == RELAY_EVENT_CONSOLE || kind == RELAY_EVENT_SILENT;
+}
+
+void relay_report_event(struct relay_report *report, const struct relay *relay,
+                        const struct relay_event *event)
+{
+    const char *word = verb(event->kind);
+    if (report->json)
+        json_event(event);
+    if ((report->quiet && !is_error(event->kind)) || (!word && !report->verbose))
+        return;
+    erase_status(report);
+    if (!word)
+        word = relay_event_name(event->kind);
+    cli_error("%s: %s%s%s", event->end, word, *word ? " " : "", event->text);
+    relay_report_status(report, relay);
+}
+
+static const char *amount(uint64_t bytes, char *text, size_t size)
+{
+    if (bytes < 10000)
+        snprintf(text, size, "%" PRIu64 " B", bytes);
+    else if (bytes < 10000000)
+        snprintf(text, size, "%.1f KB", (double)bytes / 1e3);
+    else
+        snprintf(text, size, "%.1f MB", (double)bytes / 1e6);
+    return text;
+}
+
+static const char *peer_of(const struct relay *relay, enum relay_end_name name)
+{
+    const struct endpoint *endpoint = &relay->sides[name].endpoint;
+    return endpoint_is_up(endpoint) ? endpoint_peer(endpoint) : "(absent)";
+}
+
+void relay_report_status(struct relay_report *report, const struct relay *relay)
+{
+    if (!report->status)
+        return;
+    const struct monitor *monitor = &relay->monitor;
+    char up[32], down[32], line[STATUS_MAX];
+    uint64_t resends = monitor->side[0].resends + monitor->side[1].resends;
+    snprintf(line, sizeof(line),
+             "debugger %.40s  target %.40s  > %s  < %s  %" PRIu64 "+%" PRIu64 " packets, %" PRIu64
+             " again  round trip %.2f ms  %.120s",
+             peer_of(relay, RELAY_DEBUGGER), peer_of(relay, RELAY_TARGET),
+             amount(relay->sides[RELAY_DEBUGGER].received, up, sizeof(up)),
+             amount(relay->sides[RELAY_TARGET].received, down, sizeof(down)),
+             monitor->side[0].packets, monitor->side[1].packets, resends,
+             (double)monitor->round_trip_last_ns / 1e6,
+             monitor->stops ? monitor->last_stop : "no stop seen");
+    fprintf(stderr, "\r\033[K%.*s", STATUS_COLUMNS, line);
+    report->status_shown = true;
+    fflush(stderr);
+}
+
+static void json_summary(const struct relay *relay)
+{
+    const struct monitor *monitor = &relay->monitor;
+    json_start(stdout, relay_event_name(RELAY_EVENT_SUMMARY));
+    for (int i = 0; i < 2; i++) {
+        const struct relay_side *side = &relay->sides[i];
+        printf(",\"%s\":{\"received\":%" PRIu64 ",\"forwarded\":%" PRIu64 ",\"dropped\":%" PRIu64
+               ",\"connections\":%u,\"packets\":%" PRIu64 ",\"resends\":%" PRIu64
+               ",\"damaged\":%" PRIu64 "}",
+               i == RELAY_DEBUGGER ? "debugger" : "target", side->received, side->forwarded,
+               side->dropped, side->connections, monitor->side[i].packets, monitor->side[i].resends,
+               monitor->side[i].damaged);
+    }
+    uint64_t trips = monitor->round_trips ? monitor->round_trips : 1;
+    printf(",\"stops\":%" PRIu64 ",\"breakins\":%" PRIu64 ",\"resets\":%" PRIu64
+           ",\"round_trips\":%" PRIu64 ",\"round_trip_us\":{\"min\":%.1f,\"mean\":%.1f,"
+           "\"max\":%.1f},\"records\":%" PRIu64 ",\"observers_missed\":%" PRIu64 "}\n",
+           monitor->stops, monitor->break_ins, monitor->resets, monitor->round_trips,
+           (double)monitor->round_trip_min_ns / 1e3,
+           (double)(monitor->round_trip_sum_ns / trips) / 1e3,
+           (double)monitor->round_trip_max_ns / 1e3, relay->recorder.records,
+           relay->observers.missed_total);
+    fflush(stdout);
+}
+
+void relay_report_summary(struct relay_report *report, const struct relay *relay)
+{
+    if (report->json)
+        json_summary(relay);
+    if (report->quiet)
+        return;
+    erase_status(report);
+    report->status = false;
+    const struct relay_side *debugger = &relay->sides[RELAY_DEBUGGER];
+    const struct relay_side *target = &relay->sides[RELAY_TARGET];
+    cli_error("debugger sent %" PRIu64 " bytes (%" PRIu64 " dropped), target sent %" PRIu64
+              " bytes (%" PRIu64 " dropped)",
+              debugger->received, debugger->dropped, target->received, target->dropped);
+    if (relay->config.record && relay->file.total)
+        cli_error("recorded %" PRIu64 " records in %s", relay->recorder.records,
+                  relay->file.current);
+}
