@@ -1,22 +1,246 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * windbg.efi: loads on any x86-64 UEFI firmware as a runtime driver and makes it, and the programs
+ * on it, debuggable over a serial port by WinDbg or kdwire debug. Here: start, firmware events,
+ * unload. The engine proper is engine.c.
+ */
+#include <string.h>
+
 #include <efi.h>
 
-/* Keeps the image above the size below which QEMU's -kernel takes it for damaged. */
-static volatile uint8_t padding[2048] = {1};
+#include "engine.h"
+#include "idt.h"
+#include "kdwire/efi_debug.h"
+#include "modules.h"
+#include "ports.h"
+#include "protocol.h"
+#include "sources.h"
+#include "timer.h"
 
-static void outb(uint16_t port, uint8_t value)
+enum {
+    CHECK_PERIOD_100NS = 2500000, /* 250 ms: re-hook check and unloads need no more */
+    POLL_PERIOD_100NS = 500000,   /* 50 ms with poll=event: what a person takes for immediate */
+    WATCHDOG_EVERY = 20,          /* checks between two calls that keep the boot watchdog off */
+    AP_TIMEOUT_US = 1000000,
+};
+
+static const EFI_GUID loaded_image_guid = EFI_LOADED_IMAGE_PROTOCOL_GUID;
+static const EFI_GUID mp_guid = EFI_MP_SERVICES_PROTOCOL_GUID;
+
+static EFI_HANDLE own_image;
+static EFI_SYSTEM_TABLE *system;
+static EFI_EVENT image_event, check_event, exit_event;
+
+/* ---- Firmware's events ---- */
+
+/* Runs inside LoadImage, before the new image's entry point. */
+static void EFIAPI on_loaded_image(EFI_EVENT event, void *context)
 {
-    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+    (void)event;
+    (void)context;
+    if (modules_scan()) {
+        modules_find_names();
+        (void)engine_call(ENGINE_MODULES, NULL);
+    }
 }
 
-EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
+static void EFIAPI on_check(EFI_EVENT event, void *context)
 {
-    const char *text = "windbg.efi: skeleton\r\n";
+    static unsigned ticks;
 
-    padding[1] = 1;
-    (void)image;
-    (void)system;
-    for (; *text != 0; text++)
-        outb(0x3e8, (uint8_t)*text);
+    (void)event;
+    (void)context;
+    (void)idt_check();
+    if (modules_poll()) {
+        modules_find_names();
+        (void)engine_call(ENGINE_MODULES, NULL);
+    }
+    if (engine.config.poll == UEFI_POLL_EVENT)
+        (void)engine_call(ENGINE_POLL, NULL);
+    if (ticks++ % WATCHDOG_EVERY == 0 && kd_target_attached(&engine.target))
+        (void)system->BootServices->SetWatchdogTimer(0, 0, 0, NULL);
+}
+
+/* May come more than once: ExitBootServices can fail and be called again. */
+static void EFIAPI on_exit_boot_services(EFI_EVENT event, void *context)
+{
+    (void)event;
+    (void)context;
+    if (engine.config.stay_after_exit) {
+        idt_move_to_runtime_memory();
+        engine.own_tick = idt_is_installed();
+        if (engine.own_tick)
+            port_start_tick();
+        return;
+    }
+    (void)engine_call(ENGINE_GOODBYE, NULL);
+    port_disable_interrupt(&engine.uart);
+    idt_remove();
+}
+
+static EFI_STATUS register_events(void)
+{
+    EFI_BOOT_SERVICES *boot = system->BootServices;
+    void *registration;
+    EFI_STATUS status;
+
+    status = boot->CreateEvent(EVT_NOTIFY_SIGNAL, TPL_NOTIFY, on_loaded_image, NULL, &image_event);
+    if (!EFI_ERROR(status))
+        status = boot->RegisterProtocolNotify(&loaded_image_guid, image_event, &registration);
+    if (!EFI_ERROR(status))
+        status = boot->CreateEvent(EVT_TIMER | EVT_NOTIFY_SIGNAL, TPL_NOTIFY, on_check, NULL,
+                                   &check_event);
+    if (!EFI_ERROR(status))
+        status = boot->SetTimer(check_event, TimerPeriodic,
+                                engine.config.poll == UEFI_POLL_EVENT ? POLL_PERIOD_100NS
+                                                                      : CHECK_PERIOD_100NS);
+    if (!EFI_ERROR(status))
+        status = boot->CreateEvent(EVT_SIGNAL_EXIT_BOOT_SERVICES, TPL_NOTIFY, on_exit_boot_services,
+                                   NULL, &exit_event);
+    return status;
+}
+
+static void close_events(void)
+{
+    EFI_EVENT *events[] = {&image_event, &check_event, &exit_event};
+
+    for (unsigned i = 0; i < sizeof events / sizeof events[0]; i++) {
+        if (*events[i] != NULL)
+            (void)system->BootServices->CloseEvent(*events[i]);
+        *events[i] = NULL;
+    }
+}
+
+/* ---- Start and end ---- */
+
+static void stop(void)
+{
+    close_events();
+    (void)engine_call(ENGINE_GOODBYE, NULL);
+    port_disable_interrupt(&engine.uart);
+    idt_remove();
+    console_release();
+}
+
+static EFI_STATUS EFIAPI unload(EFI_HANDLE image)
+{
+    stop();
+    protocol_uninstall(image, system->BootServices);
     return EFI_SUCCESS;
+}
+
+static void say(const CHAR16 *text)
+{
+    if (system->ConOut != NULL)
+        (void)system->ConOut->OutputString(system->ConOut, text);
+}
+
+static void EFIAPI hook_ap(void *argument)
+{
+    (void)argument;
+    idt_install_on_ap();
+}
+
+/* Not an error when it fails: exceptions on other processors then stay with the firmware. */
+static void hook_other_processors(void)
+{
+    EFI_MP_SERVICES_PROTOCOL *mp;
+    UINTN all = 1, enabled = 1;
+
+    if (EFI_ERROR(system->BootServices->LocateProtocol(&mp_guid, NULL, (void **)&mp)) ||
+        EFI_ERROR(mp->GetNumberOfProcessors(mp, &all, &enabled)) || enabled < 2)
+        return;
+    (void)mp->StartupAllAPs(mp, hook_ap, true, NULL, AP_TIMEOUT_US, NULL, NULL);
+    idt_finish_aps();
+}
+
+static void report_bad_settings(const struct uefi_config_error *error)
+{
+    struct engine_text call;
+    char text[UEFI_CONFIG_WORD_MAX + 64] = "kdwire: setting not understood: ";
+    size_t n = 0;
+
+    if (error->count == 0)
+        return;
+    while (text[n] != 0)
+        n++;
+    for (size_t i = 0; error->first[i] != 0; i++)
+        text[n++] = error->first[i];
+    text[n++] = '\n';
+    memset(&call, 0, sizeof call);
+    call.text = text;
+    call.size = n;
+    (void)engine_call(ENGINE_PRINT, &call);
+    say(L"windbg.efi: a setting was not understood; see docs/uefi.md for the keys\r\n");
+}
+
+static EFI_STATUS start(const EFI_LOADED_IMAGE_PROTOCOL *image)
+{
+    struct uefi_config config;
+    struct uefi_config_error error;
+    struct uefi_port port;
+    struct uart uart;
+    struct idt_options options;
+    EFI_STATUS status;
+
+    sources_read(&config, &error, image, system);
+    if (config.port.kind == UEFI_PORT_NONE)
+        return EFI_ABORTED;
+    port_open(&config.port, system, &uart, &port);
+    if (uart.base == 0) {
+        say(L"windbg.efi: no serial port there; name one with the load option port=com1 (com1 to "
+            L"com4, 0x3f8, pci:0.4.0)\r\n");
+        return EFI_NOT_FOUND;
+    }
+    timer_init(system->BootServices);
+    modules_init(system);
+    engine_init(&config, &uart, (uint64_t)image->ImageBase, image->ImageSize,
+                system->RuntimeServices);
+    if (config.grab_console)
+        console_grab(&port, &engine.uart, config.baud, own_image, system);
+    uart_init(&engine.uart, config.baud);
+
+    options.own_stacks = config.ist;
+    if (idt_install(&options) != 0) {
+        say(L"windbg.efi: this firmware's interrupt table cannot be written\r\n");
+        status = EFI_UNSUPPORTED;
+        goto undo;
+    }
+    hook_other_processors();
+    (void)modules_scan();
+    modules_find_names();
+    status = register_events();
+    if (!EFI_ERROR(status))
+        status = protocol_install(own_image, system->BootServices);
+    if (EFI_ERROR(status))
+        goto undo;
+    if (config.rxirq)
+        engine.own_interrupt = port_enable_interrupt(&port, &engine.uart);
+    if (config.initial_break) {
+        say(L"windbg.efi: waiting for a debugger\r\n");
+        if (engine_call(ENGINE_ATTACH, NULL) != ENGINE_DONE)
+            say(L"windbg.efi: no debugger answered; going on (break in at any time)\r\n");
+    }
+    report_bad_settings(&error);
+    return EFI_SUCCESS;
+
+undo:
+    stop();
+    return status;
+}
+
+EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
+{
+    EFI_LOADED_IMAGE_PROTOCOL *loaded;
+    EFI_STATUS status;
+
+    own_image = image;
+    system = system_table;
+    status = system->BootServices->HandleProtocol(image, &loaded_image_guid, (void **)&loaded);
+    if (EFI_ERROR(status))
+        return status;
+    status = start(loaded);
+    if (!EFI_ERROR(status))
+        loaded->Unload = unload;
+    return status;
 }

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ *   state   event                                  next
+ *   FREE    image in the table, or modules_add     NEW, linked
+ *   NEW     modules_reported                       KNOWN
+ *   NEW     image gone                             FREE, unlinked (nobody was told)
+ *   KNOWN   image gone, or modules_remove          GONE, unlinked
+ *   GONE    modules_reported                       FREE
+ */
+#include "modules.h"
+
+#include <string.h>
+
+#include "cpu.h"
+#include "kdwire/error.h"
+#include "kdwire/protocol.h"
+#include "memory.h"
+
+enum {
+    NODE_MEDIA = 4,
+    NODE_MEDIA_FILE_PATH = 4,
+    NODE_MEDIA_FV_FILE = 6,
+    NODE_END = 0x7F,
+    NODES_MAX = 32, /* a path that does not end must not hang the engine */
+};
+
+static struct module modules[MODULES_MAX];
+static _Alignas(16) uint8_t head[16];
+static EFI_SYSTEM_TABLE *system;
+static EFI_DEBUG_IMAGE_INFO_TABLE_HEADER *table;
+
+static const EFI_GUID table_guid = EFI_DEBUG_IMAGE_INFO_TABLE_GUID;
+static const EFI_GUID volume_guid = EFI_FIRMWARE_VOLUME2_PROTOCOL_GUID;
+
+/* ---- The list ---- */
+
+static uint64_t address_of(const void *p)
+{
+    return (uint64_t)p;
+}
+
+static void link_module(struct module *module)
+{
+    uint8_t *last = (uint8_t *)KD_GET(head, LoaderEntry64, Blink);
+
+    KD_PUT(module->entry, LoaderEntry64, Flink, address_of(head));
+    KD_PUT(module->entry, LoaderEntry64, Blink, address_of(last));
+    KD_PUT(last, LoaderEntry64, Flink, address_of(module->entry));
+    KD_PUT(head, LoaderEntry64, Blink, address_of(module->entry));
+}
+
+static void unlink_module(struct module *module)
+{
+    uint8_t *next = (uint8_t *)KD_GET(module->entry, LoaderEntry64, Flink);
+    uint8_t *previous = (uint8_t *)KD_GET(module->entry, LoaderEntry64, Blink);
+
+    KD_PUT(next, LoaderEntry64, Blink, address_of(previous));
+    KD_PUT(previous, LoaderEntry64, Flink, address_of(next));
+}
+
+static void put_name(struct module *module, const char *name)
+{
+    size_t n = 0;
+
+    while (n < PE_NAME_MAX - 1 && name[n] != 0)
+        n++;
+    memset(module->name, 0, sizeof module->name);
+    memcpy(module->name, name, n);
+    memcpy(module->name + n, ".efi", 4);
+    n += 4;
+    for (size_t i = 0; i < MODULE_NAME_MAX; i++)
+        module->wide_name[i] = (uint8_t)module->name[i];
+    KD_PUT(module->entry, LoaderEntry64, FullDllNameLength, 2 * n);
+    KD_PUT(module->entry, LoaderEntry64, FullDllNameMaximum, 2 * n + 2);
+    KD_PUT(module->entry, LoaderEntry64, FullDllNameBuffer, address_of(module->wide_name));
+    KD_PUT(module->entry, LoaderEntry64, BaseDllNameLength, 2 * n);
+    KD_PUT(module->entry, LoaderEntry64, BaseDllNameMaximum, 2 * n + 2);
+    KD_PUT(module->entry, LoaderEntry64, BaseDllNameBuffer, address_of(module->wide_name));
+}
+
+/* ---- Names ---- */
+
+static uint32_t node_length(const EFI_DEVICE_PATH_PROTOCOL *node)
+{
+    return (uint32_t)node->Length[0] | (uint32_t)node->Length[1] << 8;
+}
+
+static const EFI_DEVICE_PATH_PROTOCOL *find_media_node(const EFI_DEVICE_PATH_PROTOCOL *node,
+                                                       uint8_t sub_type)
+{
+    for (unsigned i = 0; node != NULL && i < NODES_MAX; i++) {
+        uint32_t length = node_length(node);
+
+        if (node->Type == NODE_END || length < 4)
+            return NULL;
+        if (node->Type == NODE_MEDIA && node->SubType == sub_type)
+            return node;
+        node = (const EFI_DEVICE_PATH_PROTOCOL *)((const uint8_t *)node + length);
+    }
+    return NULL;
+}
+
+static void put_hex(char *to, uint64_t value, unsigned digits)
+{
+    for (unsigned i = 0; i < digits; i++)
+        to[i] = "0123456789abcdef"[value >> (4 * (digits - 1 - i)) & 15];
+}
+
+static void guid_text(char to[PE_NAME_MAX], const uint8_t *guid)
+{
+    memset(to, 0, PE_NAME_MAX);
+    put_hex(to, kd_get_u32(guid), 8);
+    to[8] = '_';
+    put_hex(to + 9, kd_get_u16(guid + 4), 4);
+    to[13] = '_';
+    put_hex(to + 14, kd_get_u16(guid + 6), 4);
+}
+
+static void narrow(char *to, size_t to_size, const uint8_t *wide, size_t bytes)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i + 2 <= bytes && n < to_size - 1; i += 2) {
+        uint16_t c = kd_get_u16(wide + i);
+
+        if (c == 0)
+            break;
+        to[n++] = c < 0x7F ? (char)c : '_';
+    }
+    to[n] = 0;
+}
+
+/* A name from the device path: a file's name, or the GUID of a file in a firmware volume. */
+static void name_from_path(struct module *module)
+{
+    const EFI_DEVICE_PATH_PROTOCOL *node = NULL;
+    char name[PE_NAME_MAX] = "image";
+    char path[PE_PATH_MAX];
+
+    if (module->image != NULL)
+        node = find_media_node(module->image->FilePath, NODE_MEDIA_FILE_PATH);
+    if (node != NULL) {
+        narrow(path, sizeof path, (const uint8_t *)node + 4, node_length(node) - 4);
+        pe_base_name(name, path, sizeof path);
+        module->name_is_final = true;
+    } else if (module->image != NULL) {
+        node = find_media_node(module->image->FilePath, NODE_MEDIA_FV_FILE);
+        if (node != NULL && node_length(node) >= 20)
+            guid_text(name, (const uint8_t *)node + 4);
+        else
+            module->name_is_final = true;
+    }
+    if (name[0] == 0)
+        memcpy(name, "image", 6);
+    put_name(module, name);
+}
+
+void modules_find_names(void)
+{
+    for (unsigned i = 0; i < MODULES_MAX; i++) {
+        struct module *module = &modules[i];
+        const EFI_DEVICE_PATH_PROTOCOL *node;
+        EFI_FIRMWARE_VOLUME2_PROTOCOL *volume;
+        void *text = NULL;
+        UINTN size = 0;
+        uint32_t authentication;
+        char narrow_name[PE_NAME_MAX], name[PE_NAME_MAX];
+
+        if (module->state == MODULE_FREE || module->name_is_final || module->image == NULL)
+            continue;
+        module->name_is_final = true;
+        node = find_media_node(module->image->FilePath, NODE_MEDIA_FV_FILE);
+        if (node == NULL || node_length(node) < 20 || module->image->DeviceHandle == NULL ||
+            EFI_ERROR(system->BootServices->HandleProtocol(module->image->DeviceHandle,
+                                                           &volume_guid, (void **)&volume)))
+            continue;
+        if (EFI_ERROR(volume->ReadSection(volume, (const EFI_GUID *)((const uint8_t *)node + 4),
+                                          EFI_SECTION_USER_INTERFACE, 0, &text, &size,
+                                          &authentication)))
+            continue;
+        narrow(narrow_name, sizeof narrow_name, text, size);
+        pe_base_name(name, narrow_name, sizeof narrow_name);
+        (void)system->BootServices->FreePool(text);
+        if (name[0] != 0) {
+            uint64_t flags = cpu_interrupts_off();
+
+            put_name(module, name);
+            cpu_interrupts_restore(flags);
+        }
+    }
+}
+
+/* ---- Scanning ---- */
+
+static size_t read_image(void *context, uint64_t offset, void *to, size_t size)
+{
+    return memory_read(*(uint64_t *)context + offset, to, size);
+}
+
+static struct module *find(uint64_t base)
+{
+    for (unsigned i = 0; i < MODULES_MAX; i++) {
+        if ((modules[i].state == MODULE_NEW || modules[i].state == MODULE_KNOWN) &&
+            modules[i].base == base)
+            return &modules[i];
+    }
+    return NULL;
+}
+
+static struct module *add(uint64_t base, uint64_t size, EFI_LOADED_IMAGE_PROTOCOL *image,
+                          const char *name)
+{
+    struct module *module = NULL;
+    struct pe_info info;
+
+    for (unsigned i = 0; i < MODULES_MAX && module == NULL; i++) {
+        if (modules[i].state == MODULE_FREE)
+            module = &modules[i];
+    }
+    if (module == NULL)
+        return NULL;
+    memset(module, 0, sizeof *module);
+    module->state = MODULE_NEW;
+    module->base = base;
+    module->size = size;
+    module->image = image;
+    if (pe_inspect(read_image, &module->base, size, &info) == 0) {
+        module->machine = info.machine;
+        module->checksum = info.checksum;
+        if (info.size_of_image != 0 && info.size_of_image <= size)
+            module->size = info.size_of_image;
+        KD_PUT(module->entry, LoaderEntry64, EntryPoint, base + info.entry_point);
+    }
+    if (name != NULL) {
+        char base_name[PE_NAME_MAX];
+
+        pe_base_name(base_name, name, PE_PATH_MAX);
+        put_name(module, base_name[0] != 0 ? base_name : "image");
+        module->name_is_final = true;
+    } else if (info.pdb_name[0] != 0) {
+        put_name(module, info.pdb_name);
+        module->name_is_final = true;
+    } else {
+        name_from_path(module);
+    }
+    KD_PUT(module->entry, LoaderEntry64, DllBase, base);
+    KD_PUT(module->entry, LoaderEntry64, SizeOfImage, (uint32_t)module->size);
+    KD_PUT(module->entry, LoaderEntry64, LoadCount, 1);
+    KD_PUT(module->entry, LoaderEntry64, CheckSum, module->checksum);
+    link_module(module);
+    return module;
+}
+
+static void gone(struct module *module)
+{
+    unlink_module(module);
+    module->image = NULL;
+    module->state = module->state == MODULE_NEW ? MODULE_FREE : MODULE_GONE;
+}
+
+static void see_table(void)
+{
+    for (uint32_t i = 0; i < table->TableSize; i++) {
+        const EFI_DEBUG_IMAGE_INFO_NORMAL *info = table->EfiDebugImageInfoTable[i];
+        struct module *module;
+        EFI_LOADED_IMAGE_PROTOCOL *image;
+
+        if (info == NULL || info->ImageInfoType != 1 || info->LoadedImageProtocolInstance == NULL)
+            continue;
+        image = info->LoadedImageProtocolInstance;
+        if (image->ImageBase == NULL)
+            continue;
+        module = find((uint64_t)image->ImageBase);
+        if (module != NULL && !module->by_hand && module->image != image) {
+            gone(module); /* another image at the same place: unloaded and loaded since */
+            module = NULL;
+        }
+        if (module == NULL)
+            module = add((uint64_t)image->ImageBase, image->ImageSize, image, NULL);
+        if (module != NULL)
+            module->seen = true;
+    }
+}
+
+bool modules_scan(void)
+{
+    uint64_t flags = cpu_interrupts_off();
+    bool news = false;
+
+    for (unsigned i = 0; i < MODULES_MAX; i++)
+        modules[i].seen = false;
+    if (table != NULL && (table->UpdateStatus & EFI_DEBUG_IMAGE_INFO_UPDATE_IN_PROGRESS) == 0) {
+        table->UpdateStatus &= ~EFI_DEBUG_IMAGE_INFO_TABLE_MODIFIED;
+        see_table();
+        for (unsigned i = 0; i < MODULES_MAX; i++) {
+            struct module *module = &modules[i];
+
+            if ((module->state == MODULE_NEW || module->state == MODULE_KNOWN) && !module->seen &&
+                !module->by_hand)
+                gone(module);
+        }
+    }
+    for (unsigned i = 0; i < MODULES_MAX && !news; i++)
+        news = modules[i].state == MODULE_NEW || modules[i].state == MODULE_GONE;
+    cpu_interrupts_restore(flags);
+    return news;
+}
+
+bool modules_poll(void)
+{
+    if (table == NULL || (table->UpdateStatus & EFI_DEBUG_IMAGE_INFO_TABLE_MODIFIED) == 0 ||
+        (table->UpdateStatus & EFI_DEBUG_IMAGE_INFO_UPDATE_IN_PROGRESS) != 0)
+        return false;
+    return modules_scan();
+}
+
+void modules_init(EFI_SYSTEM_TABLE *efi_system)
+{
+    system = efi_system;
+    KD_PUT(head, LoaderEntry64, Flink, address_of(head));
+    KD_PUT(head, LoaderEntry64, Blink, address_of(head));
+    for (UINTN i = 0; i < system->NumberOfTableEntries; i++) {
+        if (memcmp(&system->ConfigurationTable[i].VendorGuid, &table_guid, sizeof table_guid) == 0)
+            table = system->ConfigurationTable[i].VendorTable;
+    }
+}
+
+struct module *modules_at(unsigned index)
+{
+    return &modules[index];
+}
+
+void modules_reported(struct module *module)
+{
+    if (module->state == MODULE_NEW)
+        module->state = MODULE_KNOWN;
+    else if (module->state == MODULE_GONE)
+        module->state = MODULE_FREE;
+}
+
+uint64_t modules_kernel_base(void)
+{
+    uint64_t at = KD_GET(head, LoaderEntry64, Flink);
+
+    while (at != address_of(head)) {
+        const struct module *module = (const struct module *)(at - offsetof(struct module, entry));
+
+        if (module->machine != 0)
+            return module->base;
+        at = KD_GET(module->entry, LoaderEntry64, Flink);
+    }
+    return 0;
+}
+
+uint64_t modules_list_head(void)
+{
+    return address_of(head);
+}
+
+int modules_add(uint64_t base, uint64_t size, const char *name)
+{
+    uint64_t flags = cpu_interrupts_off();
+    struct module *module;
+    int result = 0;
+
+    if (find(base) != NULL) {
+        result = KD_E_EXISTS;
+    } else {
+        module = add(base, size, NULL, name);
+        if (module == NULL)
+            result = KD_E_NO_SPACE;
+        else
+            module->by_hand = true;
+    }
+    cpu_interrupts_restore(flags);
+    return result;
+}
+
+int modules_remove(uint64_t base)
+{
+    uint64_t flags = cpu_interrupts_off();
+    struct module *module = find(base);
+    int result = KD_E_NOT_FOUND;
+
+    if (module != NULL && module->by_hand) {
+        gone(module);
+        result = 0;
+    }
+    cpu_interrupts_restore(flags);
+    return result;
+}
