@@ -49,7 +49,8 @@ static const char help_text[] =
     "Exit status: 0 done, 1 the input could not be read to its end, 2 wrong usage.\n";
 
 struct options {
-    const char *path;
+    const char *input; /* the argument */
+    const char *path;  /* for messages */
     bool verbose, json, stats, relative, raw, has_framing;
     enum kd_framing framing;
     enum kd_direction direction; /* UNKNOWN = both */
@@ -447,8 +448,13 @@ static int decode_chunk(struct decoder *decoder, struct capture_reader *reader,
 static void report_problem(const struct options *options, struct capture_reader *reader, int code)
 {
     const char *problem = capture_reader_problem(reader);
-    cli_error("%s: %s (%s); what comes before is shown", options->path, kd_error_text(code),
-              *problem ? problem : capture_reader_format(reader));
+    if (code == KD_E_TRUNCATED)
+        cli_error("%s: ends within a record (it was cut, or is still being written); what comes "
+                  "before is shown",
+                  options->path);
+    else
+        cli_error("%s: %s (%s); what comes before is shown", options->path,
+                  *problem ? problem : kd_error_text(code), capture_reader_format(reader));
 }
 
 /* A pipe is read as it comes once it has said what it is: a live recording can be watched. */
@@ -541,7 +547,7 @@ static int decode(const struct options *options)
         cli_error("out of memory");
         goto out;
     }
-    fd = open_input(options->path);
+    fd = open_input(options->input);
     if (fd < 0)
         goto out;
     result = decode_input(decoder, reader, fd, buffer);
@@ -720,7 +726,8 @@ int cmd_decode(int argc, char **argv)
         return cli_usage_error("name a recording, or '-' for standard input");
     if (argc - optind > 1)
         return cli_usage_error("one recording at a time; '%s' is one too many", argv[optind + 1]);
-    options.path = argv[optind];
+    options.input = argv[optind];
+    options.path = strcmp(options.input, "-") ? options.input : "standard input";
     setvbuf(stdout, output, _IOFBF, sizeof(output));
     return decode(&options);
 }
