@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "kdwire/error.h"
 #include "kdwire/link.h"
 
 enum { A = 0, B = 1 }; /* the two ids of the serial pair */
