@@ -6,9 +6,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kdwire/error.h"
@@ -194,6 +196,46 @@ static void a_file_that_cannot_be_made_says_why(void **state)
                      KD_E_ARGUMENT);
 }
 
+/* A relay is killed in the middle of its work; what it recorded until then is a good file. */
+static void a_killed_recorder_leaves_whole_records(void **state)
+{
+    (void)state;
+    const char *path = in_folder("killed.pcapng");
+    struct stat about = {0};
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (!child) {
+        start(CAPTURE_PCAPNG);
+        if (start_file((struct capture_file_config){.path = path}) < 0)
+            _exit(1);
+        for (unsigned i = 0;; i++)
+            record_note(i % 1000, i + 1); /* until killed */
+    }
+    while (about.st_size < 20000) {
+        assert_int_equal(waitpid(child, NULL, WNOHANG), 0);
+        (void)stat(path, &about);
+        usleep(100);
+    }
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    FILE *stream = fopen(path, "rb");
+    assert_non_null(stream);
+    struct capture_reader *reader = capture_reader_new(NULL);
+    struct capture_record record;
+    uint8_t bytes[65536];
+    size_t count = 0;
+    for (size_t size; (size = fread(bytes, 1, sizeof(bytes), stream)) > 0;) {
+        const uint8_t *at = bytes;
+        while (capture_reader_next(reader, &at, &size, &record) > 0)
+            count++;
+    }
+    assert_int_equal(capture_reader_end(reader), KD_OK);
+    assert_true(count > 20000 / 200);
+    capture_reader_free(reader);
+    fclose(stream);
+    assert_int_equal(remove(path), 0);
+}
+
 /* ---- live viewers ---- */
 
 static struct capture_live live;
@@ -289,6 +331,7 @@ int main(void)
         cmocka_unit_test(old_files_of_this_run_are_removed_when_asked),
         cmocka_unit_test(an_existing_file_is_replaced_only_when_asked),
         cmocka_unit_test(a_file_that_cannot_be_made_says_why),
+        cmocka_unit_test(a_killed_recorder_leaves_whole_records),
         cmocka_unit_test(a_late_viewer_gets_the_headers_first),
         cmocka_unit_test(a_slow_viewer_misses_whole_records_and_is_told),
     };
