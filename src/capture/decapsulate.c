@@ -170,7 +170,7 @@ static void from_tcp(struct capture_record *record, struct span span)
     const uint8_t *header = span.at;
     if (span.size < 20)
         return;
-    size_t header_size = (header[12] >> 4) * 4u;
+    size_t header_size = (size_t)4 * (header[12] >> 4);
     if (header_size < 20 || !skip(&span, header_size))
         return;
     record->source_port = be16(header);
@@ -192,7 +192,7 @@ static void from_ipv4(struct capture_record *record, struct span span)
     const uint8_t *header = span.at;
     if (span.size < 20)
         return;
-    size_t header_size = (header[0] & 15) * 4u;
+    size_t header_size = (size_t)4 * (header[0] & 15);
     size_t total = be16(header + 2);
     if (!total)
         total = span.size; /* segmentation offload leaves it 0 */
@@ -212,7 +212,8 @@ static void from_ipv6(struct capture_record *record, struct span span)
     const uint8_t *header = span.at;
     if (!skip(&span, 40))
         return;
-    limit(&span, be16(header + 4), record);
+    if (be16(header + 4)) /* segmentation offload leaves it 0 */
+        limit(&span, be16(header + 4), record);
     record->ip_version = 6;
     memcpy(record->source, header + 8, 16);
     memcpy(record->destination, header + 24, 16);

@@ -540,7 +540,7 @@ static int find_format(struct capture_reader *reader, struct input *in, bool *mo
         bool possible = false;
         for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++) {
             size_t compare = magics[i].size < size ? magics[i].size : size;
-            if (memcmp(start, magics[i].bytes, compare))
+            if (memcmp(start, magics[i].bytes, compare) != 0)
                 continue;
             if (magics[i].size == size) {
                 *more = true;

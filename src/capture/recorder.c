@@ -37,7 +37,7 @@ void recorder_remove_sink(struct recorder *recorder, struct capture_sink *sink)
             continue;
         recorder->sink_count--;
         memmove(&recorder->sinks[i], &recorder->sinks[i + 1],
-                (recorder->sink_count - i) * sizeof(recorder->sinks[0]));
+                (recorder->sink_count - i) * sizeof(struct capture_sink *));
         return;
     }
 }
