@@ -126,7 +126,8 @@ uint64_t kd_link_deadline(const struct kd_link *link);
 int kd_link_send(struct kd_link *link, uint64_t now, uint16_t type, const uint8_t *head,
                  size_t head_size, const uint8_t *data, size_t data_size);
 
-/* Whether a sent packet waits for its acknowledgement. Nothing else makes kd_link_send busy. */
+/* Whether a sent packet waits for its acknowledgement. Nothing else makes kd_link_send busy. A
+ * packet may come while it does: on a damaged line even the reply to an earlier sending. */
 bool kd_link_busy(const struct kd_link *link);
 
 /* Abandons the outstanding packet, if any (a debugger that gives up a request; a target that
