@@ -45,6 +45,53 @@ static enum capture_direction direction_of(const struct relay_side *side)
 
 /* ---- copies: recorder, monitor, observers ---- */
 
+static void record_failed(struct relay *relay, int code);
+
+static void record(void *context, enum capture_direction direction, uint64_t time_ns,
+                   const uint8_t *bytes, size_t size)
+{
+    struct relay *relay = context;
+    monitor_data(&relay->monitor, direction, time_ns);
+    recorder_data(&relay->recorder, direction, time_ns, bytes, size);
+}
+
+/* What was made of the last reads goes to the file and the observers. */
+static void flush_record(struct relay *relay)
+{
+    int code = relay->recording ? batch_flush(&relay->batch) : KD_OK;
+    if (code < 0) {
+        recorder_remove_sink(&relay->recorder, &relay->batch.sink);
+        record_failed(relay, code);
+    }
+    observers_push(&relay->observers);
+}
+
+static void drain_tap(struct relay *relay)
+{
+    tap_drain(&relay->tap, record, relay);
+    flush_record(relay);
+}
+
+static void on_tap_timer(uv_timer_t *timer)
+{
+    drain_tap(timer->data);
+}
+
+static void tap_bytes(struct relay_side *side, const uint8_t *bytes, size_t size)
+{
+    struct relay *relay = side->relay;
+    uint64_t now = wall_clock_ns();
+    bool was_empty = !relay->tap.size;
+    if (tap_add(&relay->tap, direction_of(side), now, bytes, size)) {
+        if (was_empty)
+            uv_timer_start(&relay->tap_timer, on_tap_timer, TAP_DELAY_MS, 0);
+        return;
+    }
+    tap_drain(&relay->tap, record, relay);
+    record(relay, direction_of(side), now, bytes, size);
+    flush_record(relay);
+}
+
 static void note(struct relay_side *side, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -56,8 +103,9 @@ static void note(struct relay_side *side, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
+    drain_tap(relay); /* its bytes came before */
     recorder_note(&relay->recorder, direction_of(side), wall_clock_ns(), text);
-    observers_push(&relay->observers);
+    flush_record(relay);
 }
 
 static void report_news(struct relay *relay, unsigned news, enum capture_direction direction)
@@ -93,17 +141,21 @@ static void on_item(void *context, enum capture_direction direction, uint64_t ti
         report_news(relay, news, direction);
 }
 
-static void on_sink_failed(void *context, struct capture_sink *sink, int code)
+static void record_failed(struct relay *relay, int code)
 {
-    struct relay *relay = context;
     char text[ENDPOINT_MESSAGE_MAX];
-    if (sink != &relay->file.sink)
-        return;
     relay->recording = false;
     snprintf(text, sizeof(text), "%.300s: recording ends here: %s; the session goes on",
              relay->file.current,
              relay->file.error_number ? strerror(relay->file.error_number) : kd_error_text(code));
     report(relay, RELAY_EVENT_RECORD_FAILED, "record", text);
+}
+
+static void on_sink_failed(void *context, struct capture_sink *sink, int code)
+{
+    struct relay *relay = context;
+    if (sink == &relay->batch.sink)
+        record_failed(relay, code);
 }
 
 /* ---- forwarding ---- */
@@ -113,7 +165,9 @@ static void count_dropped(struct relay_side *side, uint64_t bytes, const char *w
     if (!bytes)
         return;
     side->dropped += bytes;
+    drain_tap(side->relay);
     recorder_dropped(&side->relay->recorder, direction_of(side), wall_clock_ns(), bytes, why);
+    flush_record(side->relay);
 }
 
 static void report_dropped(struct relay_side *side)
@@ -199,16 +253,11 @@ static bool forward(struct relay_side *side, const uint8_t *bytes, size_t size)
 static void on_data(struct endpoint *endpoint, const uint8_t *bytes, size_t size)
 {
     struct relay_side *side = endpoint->context;
-    struct relay *relay = side->relay;
     bool sent = forward(side, bytes, size);
-    /* From here on nobody waits for us. */
-    uint64_t now = wall_clock_ns();
     side->received += size;
-    monitor_data(&relay->monitor, direction_of(side), now);
-    recorder_data(&relay->recorder, direction_of(side), now, bytes, size);
+    tap_bytes(side, bytes, size);
     if (!sent)
         count_dropped(side, size, "the other end is down");
-    observers_push(&relay->observers);
 }
 
 static void on_drained(struct endpoint *endpoint)
@@ -271,6 +320,7 @@ static void on_down(struct endpoint *endpoint, const char *reason, size_t unsent
     struct relay_side *side = endpoint->context;
     struct relay *relay = side->relay;
     uint64_t lost = forget_queued(side, unsent);
+    drain_tap(relay);
     recorder_flush(&relay->recorder, direction_of(side));
     note(side, "%s is gone: %s", end_names[side->name], reason);
     count_dropped(other_side(side), lost, "the other end went away before it took them");
@@ -278,7 +328,6 @@ static void on_down(struct endpoint *endpoint, const char *reason, size_t unsent
         .kind = RELAY_EVENT_DOWN, .end = end_names[side->name], .text = reason, .bytes = lost};
     relay->config.event(relay, &event);
     endpoint_resume(&other_side(side)->endpoint);
-    observers_push(&relay->observers);
     if (side->endpoint.state != ENDPOINT_UP)
         stop_when_done(relay);
 }
@@ -333,7 +382,7 @@ static void on_tick(uv_timer_t *timer)
     uint64_t now = wall_clock_ns();
     if (recorder_deadline(&relay->recorder) <= now)
         recorder_tick(&relay->recorder, now);
-    observers_push(&relay->observers);
+    flush_record(relay);
     if (endpoint_is_up(&relay->sides[RELAY_TARGET].endpoint))
         report_news(relay, monitor_tick(&relay->monitor, now), CAPTURE_FROM_TARGET);
     for (int i = 0; i < 2; i++)
@@ -346,8 +395,9 @@ static void on_tick(uv_timer_t *timer)
 static int start_recording(struct relay *relay, char *message)
 {
     int rc = capture_file_init(&relay->file, relay->config.record);
+    batch_init(&relay->batch, &relay->file.sink, relay->config.record->rotate_size);
     if (rc >= 0)
-        rc = recorder_add_sink(&relay->recorder, &relay->file.sink);
+        rc = recorder_add_sink(&relay->recorder, &relay->batch.sink);
     relay->recording = rc >= 0;
     if (rc == KD_E_EXISTS)
         snprintf(message, ENDPOINT_MESSAGE_MAX,
@@ -427,8 +477,9 @@ int relay_init(uv_loop_t *loop, struct relay *relay, const struct relay_config *
     relay->observers.closed = on_observers_closed;
     uv_timer_init(loop, &relay->tick);
     uv_timer_init(loop, &relay->pace_timer);
-    relay->tick.data = relay->pace_timer.data = relay;
-    relay->open_parts = 3; /* two timers and the observers */
+    uv_timer_init(loop, &relay->tap_timer);
+    relay->tick.data = relay->pace_timer.data = relay->tap_timer.data = relay;
+    relay->open_parts = 4; /* three timers and the observers */
     init_side(relay, RELAY_DEBUGGER);
     init_side(relay, RELAY_TARGET);
     return KD_OK;
@@ -457,6 +508,7 @@ static void finish(struct relay *relay)
     observers_close(&relay->observers);
     uv_close((uv_handle_t *)&relay->tick, on_timer_closed);
     uv_close((uv_handle_t *)&relay->pace_timer, on_timer_closed);
+    uv_close((uv_handle_t *)&relay->tap_timer, on_timer_closed);
 }
 
 static void on_farewell(uv_timer_t *timer)
@@ -473,6 +525,7 @@ void relay_stop(struct relay *relay)
         return;
     relay->stopping = true;
     relay->stop_started = uv_now(relay->loop);
+    drain_tap(relay);
     for (int i = 0; i < 2; i++) {
         struct relay_side *side = &relay->sides[i];
         if (side->endpoint.channel) {
@@ -485,13 +538,14 @@ void relay_stop(struct relay *relay)
         report_dropped(&relay->sides[i]);
         endpoint_close(&relay->sides[i].endpoint, on_side_closed);
     }
+    flush_record(relay);
     if (relay->recording) {
-        recorder_remove_sink(&relay->recorder, &relay->file.sink);
+        recorder_remove_sink(&relay->recorder, &relay->batch.sink);
         if (capture_file_close(&relay->file) < 0)
-            on_sink_failed(relay, &relay->file.sink, KD_E_IO);
+            record_failed(relay, KD_E_IO);
     }
     relay->recording = false;
-    observers_push(&relay->observers);
     uv_timer_stop(&relay->pace_timer);
+    uv_timer_stop(&relay->tap_timer);
     uv_timer_start(&relay->tick, on_farewell, 0, RELAY_FAREWELL_STEP_MS);
 }

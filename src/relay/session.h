@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A relay session: a debugger end and a target end, joined. Bytes are forwarded unmodified, in
- * the callback that read them; only then a copy goes to the recorder, the monitor and the
- * observers. Either end may be absent, vanish and return in any order.
+ * the callback that read them; only then a copy goes to the tap, and from there, a millisecond
+ * later or when the tap is full, to the recorder, the monitor and the observers. Either end may be
+ * absent, vanish and return in any order.
  *
  *   from     the other end is    what happens to the bytes
  *   either   up                  forwarded; when it reads too slowly this end is read no more
@@ -21,6 +22,7 @@
 #include "relay/monitor.h"
 #include "relay/observer.h"
 #include "relay/pace.h"
+#include "relay/tap.h"
 
 /* The ends have the numbers of the recording's directions. */
 enum relay_end_name {
@@ -105,11 +107,13 @@ struct relay {
     struct monitor monitor;
     struct recorder recorder;
     struct capture_file file;
+    struct batch batch; /* in front of the file */
+    struct tap tap;     /* in front of the recorder */
     bool recording;
     struct observers observers;
     struct pace pace;
     struct ring pace_queue;
-    uv_timer_t pace_timer, tick;
+    uv_timer_t pace_timer, tap_timer, tick;
     unsigned open_parts; /* that must close before `stopped` */
     bool stopping, failed, finishing;
     uint64_t stop_started;
