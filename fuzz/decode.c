@@ -13,7 +13,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { TEXT_MAX = 1 << 20 }; /* the text of a largest packet is below 64 KiB */
+enum {
+    TEXT_MAX = 1 << 20, /* the text of a largest packet is below 64 KiB */
+    TWINS_MAX = 4096,   /* looking for members of one name takes quadratic time */
+};
 
 static char shown[TEXT_MAX];
 static size_t shown_size;
@@ -59,7 +62,9 @@ static void show(struct kd_decode_session *session, enum kd_direction direction,
     kd_decode_text(session, direction, item, 2, &sink);
     shown_size = 0;
     kd_decode_json(session, direction, item, &sink);
-    if (!json_is_valid(shown) || json_has_twins(shown))
+    if (!json_is_valid(shown))
+        abort();
+    if (shown_size < TWINS_MAX && json_has_twins(shown))
         abort();
 }
 

@@ -22,6 +22,8 @@ enum {
     READ_SIZE = 1 << 20,
     /* Names in --api: more than there are messages. */
     FILTERS_MAX = 128,
+    /* What a live stream may begin with before its first packet; a file must show one at once. */
+    LIVE_PATIENCE = 4096,
     OUTPUT_BUFFER = 1 << 18,
 };
 
@@ -72,7 +74,7 @@ struct decoder {
     struct kd_decode_session session;
     struct decode_stats *stats; /* with --stats */
     uint64_t first_ns, record;
-    uint64_t packets, items;
+    uint64_t found;              /* packets and break-ins */
     uint64_t encrypted, foreign; /* records that hold no KD bytes */
     uint64_t missing;            /* bytes the capturing program cut off */
 };
@@ -204,8 +206,7 @@ static void take_item(struct decoder *decoder, enum kd_direction direction, uint
     struct kd_message message;
     if (decoder->first_ns == NO_TIME)
         decoder->first_ns = ns;
-    decoder->items++;
-    decoder->packets += item->kind == KD_ITEM_PACKET;
+    decoder->found += item->kind != KD_ITEM_JUNK;
     kd_decode_message(direction, item, &message);
     bool wanted = is_wanted(decoder->options, direction, item, &message);
     if (decoder->stats) {
@@ -418,13 +419,15 @@ static bool is_capture_file(const uint8_t *bytes, size_t size)
 }
 
 /* Refuses a file of another kind before its bytes are shown as junk. */
-static bool accept_input(const struct options *options, const uint8_t *bytes, size_t size)
+static bool accept_input(const struct options *options, bool live, const uint8_t *bytes,
+                         size_t size)
 {
     if (!size) {
         cli_error("%s: is empty; nothing was recorded", options->path);
         return false;
     }
-    if (options->raw || is_capture_file(bytes, size) || holds_packet(bytes, size))
+    if (options->raw || (live && size < LIVE_PATIENCE) || is_capture_file(bytes, size) ||
+        holds_packet(bytes, size))
         return true;
     cli_error(
         "%s: is neither a pcapng nor a pcap file, and no KD packet is in its first %zu bytes; "
@@ -471,7 +474,7 @@ static int decode_input(struct decoder *decoder, struct capture_reader *reader, 
             cli_error("%s: cannot be read: %s", options->path, strerror(errno));
             return CLI_FAILED;
         }
-        if (first && !accept_input(options, buffer, (size_t)size))
+        if (first && !accept_input(options, live, buffer, (size_t)size))
             return CLI_FAILED;
         first = false;
         if (size == 0)
@@ -516,7 +519,7 @@ static int report_end(const struct decoder *decoder)
     if (decoder->foreign)
         cli_error("%s: %llu records are not KD and are not shown", path,
                   (unsigned long long)decoder->foreign);
-    if (decoder->items || decoder->encrypted)
+    if (decoder->found || decoder->encrypted)
         return CLI_DONE;
     cli_error("%s: no KD packet is in it", path);
     return CLI_FAILED;
@@ -551,7 +554,7 @@ static int decode(const struct options *options)
     if (fd < 0)
         goto out;
     result = decode_input(decoder, reader, fd, buffer);
-    if (result == CLI_DONE || decoder->items) {
+    if (result == CLI_DONE || decoder->found) {
         finish(decoder);
         int end = report_end(decoder);
         if (end != CLI_DONE)

@@ -12,7 +12,7 @@
 #include "out.h"
 
 struct json {
-    struct out out;
+    struct kd_out out;
     bool comma; /* the next member needs one */
     enum kd_section section;
     const struct kd_structure *structure; /* the object or element that is open in "data" */
@@ -27,63 +27,63 @@ struct json {
 static void key(struct json *json, const char *name, const char *suffix)
 {
     if (json->comma)
-        out_char(&json->out, ',');
+        kd_out_char(&json->out, ',');
     json->comma = true;
-    out_char(&json->out, '"');
-    out_text(&json->out, name);
-    out_text(&json->out, suffix);
-    out_text(&json->out, "\":");
+    kd_out_char(&json->out, '"');
+    kd_out_text(&json->out, name);
+    kd_out_text(&json->out, suffix);
+    kd_out_text(&json->out, "\":");
 }
 
 static void string_member(struct json *json, const char *name, const char *value)
 {
     key(json, name, "");
-    out_char(&json->out, '"');
-    out_text(&json->out, value);
-    out_char(&json->out, '"');
+    kd_out_char(&json->out, '"');
+    kd_out_text(&json->out, value);
+    kd_out_char(&json->out, '"');
 }
 
 static void open_object(struct json *json, const char *name)
 {
     key(json, name, "");
-    out_char(&json->out, '{');
+    kd_out_char(&json->out, '{');
     json->comma = false;
 }
 
 static void close_with(struct json *json, char bracket)
 {
-    out_char(&json->out, bracket);
+    kd_out_char(&json->out, bracket);
     json->comma = true;
 }
 
-static void hex_string(struct out *out, const uint8_t *bytes, size_t size)
+static void hex_string(struct kd_out *out, const uint8_t *bytes, size_t size)
 {
-    out_char(out, '"');
-    out_bytes(out, bytes, size, 0);
-    out_char(out, '"');
+    kd_out_char(out, '"');
+    kd_out_bytes(out, bytes, size, 0);
+    kd_out_char(out, '"');
 }
 
-static void wide_number(struct out *out, uint64_t value)
+static void wide_number(struct kd_out *out, uint64_t value)
 {
-    out_text(out, "\"0x");
-    out_hex(out, value, 1);
-    out_char(out, '"');
+    kd_out_text(out, "\"0x");
+    kd_out_hex(out, value, 1);
+    kd_out_char(out, '"');
 }
 
 static void flag_names(struct json *json, const struct kd_field *field, uint64_t value)
 {
     bool comma = false;
     key(json, field->name, "Names");
-    out_char(&json->out, '[');
+    kd_out_char(&json->out, '[');
     for (const struct kd_name *name = field->names; name && name->name; name++) {
         if ((value & name->value) != name->value || !name->value)
             continue;
-        out_text(&json->out, comma ? ",\"" : "\"");
-        out_text(&json->out, name->name);
-        out_char(&json->out, '"');
+        kd_out_text(&json->out, comma ? ",\"" : "\"");
+        kd_out_text(&json->out, name->name);
+        kd_out_char(&json->out, '"');
         comma = true;
     }
-    out_char(&json->out, ']');
+    kd_out_char(&json->out, ']');
 }
 
 static void number_member(struct json *json, const struct kd_field *field, uint64_t value)
@@ -92,7 +92,7 @@ static void number_member(struct json *json, const struct kd_field *field, uint6
     if (field->size == 8)
         wide_number(&json->out, value);
     else
-        out_dec(&json->out, value);
+        kd_out_dec(&json->out, value);
     const char *name = NULL;
     if (field->format == KD_FORMAT_ENUM)
         name = kd_name_of(field->names, value);
@@ -100,9 +100,9 @@ static void number_member(struct json *json, const struct kd_field *field, uint6
         name = kd_status_name((uint32_t)value);
     if (name) {
         key(json, field->name, "Name");
-        out_char(&json->out, '"');
-        out_text(&json->out, name);
-        out_char(&json->out, '"');
+        kd_out_char(&json->out, '"');
+        kd_out_text(&json->out, name);
+        kd_out_char(&json->out, '"');
     }
     if (field->format == KD_FORMAT_FLAGS)
         flag_names(json, field, value);
@@ -112,10 +112,10 @@ static void words_member(struct json *json, const struct kd_part *part)
 {
     key(json, part->field->name, "");
     for (size_t at = 0; part->size - at >= 8; at += 8) {
-        out_char(&json->out, at ? ',' : '[');
+        kd_out_char(&json->out, at ? ',' : '[');
         wide_number(&json->out, kd_get_u64(part->bytes + at));
     }
-    out_char(&json->out, ']');
+    kd_out_char(&json->out, ']');
 }
 
 static void field_member(struct json *json, const struct kd_part *part)
@@ -127,7 +127,7 @@ static void field_member(struct json *json, const struct kd_part *part)
         break;
     case KD_FORMAT_TEXT:
         key(json, field->name, "");
-        out_json_text(&json->out, part->bytes, part->size);
+        kd_out_json_text(&json->out, part->bytes, part->size);
         break;
     case KD_FORMAT_BYTES:
     case KD_FORMAT_PAD:
@@ -167,10 +167,10 @@ static void command_members(struct json *json, const struct kd_part *part)
         name++;
     size_t command = name < part->size ? name + 1 : name;
     key(json, "component", "");
-    out_json_text(&json->out, part->bytes, name);
+    kd_out_json_text(&json->out, part->bytes, name);
     key(json, "command", "");
-    out_json_text(&json->out, part->bytes + command,
-                  out_trimmed(part->bytes + command, part->size - command, 1));
+    kd_out_json_text(&json->out, part->bytes + command,
+                     kd_out_trimmed(part->bytes + command, part->size - command, 1));
 }
 
 /* Readable forms come first; "hex" always has every byte. */
@@ -179,11 +179,11 @@ static void run_members(struct json *json, const struct kd_part *part)
     switch (part->data) {
     case KD_DATA_TEXT:
         key(json, "text", "");
-        out_json_text(&json->out, part->bytes, out_trimmed(part->bytes, part->size, 1));
+        kd_out_json_text(&json->out, part->bytes, kd_out_trimmed(part->bytes, part->size, 1));
         break;
     case KD_DATA_UTF16:
         key(json, "text", "");
-        out_json_utf16(&json->out, part->bytes, out_trimmed(part->bytes, part->size, 2));
+        kd_out_json_utf16(&json->out, part->bytes, kd_out_trimmed(part->bytes, part->size, 2));
         break;
     case KD_DATA_COMMAND:
         command_members(json, part);
@@ -220,11 +220,11 @@ static void enter_structure(struct json *json, const struct kd_part *part)
 {
     if (!json->structure) {
         if (json->array) {
-            out_text(&json->out, ",{");
+            kd_out_text(&json->out, ",{");
         } else {
             /* A context whose first part lies in FltSave: its own object comes first. */
             key(json, part->parent ? "ContextAmd64" : part->structure->name, "");
-            out_text(&json->out, part->array ? "[{" : "{");
+            kd_out_text(&json->out, part->array ? "[{" : "{");
         }
         json->comma = false;
         json->array = part->array;
@@ -258,11 +258,11 @@ static void open_section(struct json *json, const struct kd_part *part)
         return;
     string_member(json, "kind", kd_data_kind_name(part->data));
     key(json, "size", "");
-    out_dec(&json->out, json->data_size);
+    kd_out_dec(&json->out, json->data_size);
     if (part->structure && (part->offset || part->parent)) {
         size_t offset = part->offset + (part->parent ? part->parent->offset : 0);
         key(json, "offset", "");
-        out_dec(&json->out, offset);
+        kd_out_dec(&json->out, offset);
     }
     if (part->place) {
         key(json, "address", "");
@@ -318,16 +318,16 @@ static void faults_member(struct json *json, unsigned faults)
     static const char *const names[] = {"checksum", "trailer", "length", "cut"};
     bool comma = false;
     key(json, "faults", "");
-    out_char(&json->out, '[');
+    kd_out_char(&json->out, '[');
     for (unsigned i = 0; i < 4; i++) {
         if (!(faults & (1u << i)))
             continue;
-        out_text(&json->out, comma ? ",\"" : "\"");
-        out_text(&json->out, names[i]);
-        out_char(&json->out, '"');
+        kd_out_text(&json->out, comma ? ",\"" : "\"");
+        kd_out_text(&json->out, names[i]);
+        kd_out_char(&json->out, '"');
         comma = true;
     }
-    out_char(&json->out, ']');
+    kd_out_char(&json->out, ']');
 }
 
 static void packet_members(struct json *json, enum kd_direction direction,
@@ -351,11 +351,11 @@ static void structures_member(struct json *json, const struct census *census)
         return;
     key(json, "structures", "");
     for (size_t i = 0; i < census->fixed_count; i++) {
-        out_text(&json->out, i ? ",\"" : "[\"");
-        out_text(&json->out, census->fixed[i]->name);
-        out_char(&json->out, '"');
+        kd_out_text(&json->out, i ? ",\"" : "[\"");
+        kd_out_text(&json->out, census->fixed[i]->name);
+        kd_out_char(&json->out, '"');
     }
-    out_char(&json->out, ']');
+    kd_out_char(&json->out, ']');
 }
 
 static const char *kind_name(enum kd_item_kind kind)
@@ -380,7 +380,7 @@ void kd_decode_json(struct kd_decode_session *session, enum kd_direction directi
     struct census census = {.fixed_count = 0};
     kd_decode_walk(session, direction, item, count_part, &census);
     json.data_size = census.data_size;
-    out_char(&json.out, '{');
+    kd_out_char(&json.out, '{');
     string_member(&json, "kind", kind_name(item->kind));
     string_member(&json, "direction", directions[direction]);
     if (item->kind == KD_ITEM_PACKET)
@@ -388,7 +388,7 @@ void kd_decode_json(struct kd_decode_session *session, enum kd_direction directi
     structures_member(&json, &census);
     kd_decode_walk(session, direction, item, visit_part, &json);
     close_section(&json);
-    out_char(&json.out, '}');
-    out_flush(&json.out);
+    kd_out_char(&json.out, '}');
+    kd_out_flush(&json.out);
     kd_decode_learn(session, direction, item);
 }

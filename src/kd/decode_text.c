@@ -15,48 +15,48 @@ enum {
 
 /* ---- values ---- */
 
-static void put_number(struct out *out, uint64_t value)
+static void put_number(struct kd_out *out, uint64_t value)
 {
-    out_text(out, "0x");
-    out_hex(out, value, 1);
+    kd_out_text(out, "0x");
+    kd_out_hex(out, value, 1);
 }
 
-static void put_flags(struct out *out, const struct kd_field *field, uint64_t value)
+static void put_flags(struct kd_out *out, const struct kd_field *field, uint64_t value)
 {
     bool any = false;
     put_number(out, value);
     for (const struct kd_name *name = field->names; name && name->name; name++) {
         if (!name->value || (value & name->value) != name->value)
             continue;
-        out_text(out, any ? "|" : " (");
-        out_text(out, name->name);
+        kd_out_text(out, any ? "|" : " (");
+        kd_out_text(out, name->name);
         any = true;
     }
     if (any)
-        out_char(out, ')');
+        kd_out_char(out, ')');
 }
 
-static void put_named(struct out *out, const char *name, uint64_t value, bool both)
+static void put_named(struct kd_out *out, const char *name, uint64_t value, bool both)
 {
     if (name)
-        out_text(out, name);
+        kd_out_text(out, name);
     if (name && both)
-        out_text(out, " (");
+        kd_out_text(out, " (");
     if (!name || both)
         put_number(out, value);
     if (name && both)
-        out_char(out, ')');
+        kd_out_char(out, ')');
 }
 
 /* BOTH: a name is followed by its number. */
-static void put_value(struct out *out, const struct kd_part *part, bool both)
+static void put_value(struct kd_out *out, const struct kd_part *part, bool both)
 {
     const struct kd_field *field = part->field;
     uint64_t value = kd_get_uint(part->bytes, part->size);
     switch (field->format) {
     case KD_FORMAT_DEC:
     case KD_FORMAT_BOOL:
-        out_dec(out, value);
+        kd_out_dec(out, value);
         break;
     case KD_FORMAT_STATUS:
         put_named(out, kd_status_name((uint32_t)value), value, both);
@@ -68,12 +68,12 @@ static void put_value(struct out *out, const struct kd_part *part, bool both)
         put_flags(out, field, value);
         break;
     case KD_FORMAT_TEXT:
-        out_quoted(out, part->bytes, part->size, part->size);
+        kd_out_quoted(out, part->bytes, part->size, part->size);
         break;
     case KD_FORMAT_BYTES:
     case KD_FORMAT_WORDS:
     case KD_FORMAT_PAD:
-        out_bytes(out, part->bytes, part->size, ' ');
+        kd_out_bytes(out, part->bytes, part->size, ' ');
         break;
     default:
         put_number(out, value);
@@ -215,7 +215,7 @@ static bool is_called(const char *name, const char *from, size_t size)
     return !name[size];
 }
 
-static void put_fact(struct out *out, const struct facts *facts, const char *name, size_t size)
+static void put_fact(struct kd_out *out, const struct facts *facts, const char *name, size_t size)
 {
     for (size_t i = 0; i < facts->count; i++) {
         if (is_called(facts->fixed[i].field->name, name, size)) {
@@ -223,14 +223,14 @@ static void put_fact(struct out *out, const struct facts *facts, const char *nam
             return;
         }
     }
-    out_char(out, '?'); /* cut off, or not in this machine's form */
+    kd_out_char(out, '?'); /* cut off, or not in this machine's form */
 }
 
-static void put_template(struct out *out, const struct facts *facts, const char *text)
+static void put_template(struct kd_out *out, const struct facts *facts, const char *text)
 {
     while (*text) {
         if (*text != '{') {
-            out_char(out, *text++);
+            kd_out_char(out, *text++);
             continue;
         }
         const char *name = ++text;
@@ -241,72 +241,72 @@ static void put_template(struct out *out, const struct facts *facts, const char 
     }
 }
 
-static void put_preview(struct out *out, const struct facts *facts)
+static void put_preview(struct kd_out *out, const struct facts *facts)
 {
     const uint8_t *data = facts->data;
     size_t size = facts->data_size;
     switch (facts->data_kind) {
     case KD_DATA_TEXT:
-        out_quoted(out, data, out_trimmed(data, size, 1), PREVIEW_TEXT);
+        kd_out_quoted(out, data, kd_out_trimmed(data, size, 1), PREVIEW_TEXT);
         break;
     case KD_DATA_COMMAND:
-        out_quoted(out, data, out_trimmed(data, size, 1), PREVIEW_TEXT);
+        kd_out_quoted(out, data, kd_out_trimmed(data, size, 1), PREVIEW_TEXT);
         break;
     case KD_DATA_UTF16:
-        out_quoted_utf16(out, data, out_trimmed(data, size, 2), PREVIEW_TEXT);
+        kd_out_quoted_utf16(out, data, kd_out_trimmed(data, size, 2), PREVIEW_TEXT);
         break;
     case KD_DATA_CONTEXT:
     case KD_DATA_CONTEXT_PART:
     case KD_DATA_BREAKPOINTS:
     case KD_DATA_HANDLES:
     case KD_DATA_ADDRESSES:
-        out_text(out, kd_data_kind_name(facts->data_kind));
-        out_text(out, " of ");
-        out_dec(out, size);
-        out_text(out, " bytes");
+        kd_out_text(out, kd_data_kind_name(facts->data_kind));
+        kd_out_text(out, " of ");
+        kd_out_dec(out, size);
+        kd_out_text(out, " bytes");
         break;
     default:
-        out_bytes_cut(out, data, size, PREVIEW_BYTES);
+        kd_out_bytes_cut(out, data, size, PREVIEW_BYTES);
         break;
     }
 }
 
-static void put_faults(struct out *out, const struct kd_item *item)
+static void put_faults(struct kd_out *out, const struct kd_item *item)
 {
     if (item->faults & KD_FAULT_CHECKSUM)
-        out_text(out, " [checksum wrong]");
+        kd_out_text(out, " [checksum wrong]");
     if (item->faults & KD_FAULT_TRAILER)
-        out_text(out, " [trailer missing]");
+        kd_out_text(out, " [trailer missing]");
     if (item->faults & KD_FAULT_LENGTH)
-        out_text(out, " [impossible length]");
+        kd_out_text(out, " [impossible length]");
     if (item->faults & KD_FAULT_CUT) {
-        out_text(out, " [cut: ");
-        out_dec(out, item->raw_size);
-        out_text(out, " bytes came]");
+        kd_out_text(out, " [cut: ");
+        kd_out_dec(out, item->raw_size);
+        kd_out_text(out, " bytes came]");
     }
 }
 
-static void put_message_name(struct out *out, const struct kd_item *item,
+static void put_message_name(struct kd_out *out, const struct kd_item *item,
                              const struct kd_message *message)
 {
     const char *type = kd_packet_type_name(item->header.type);
     if (message->name) {
-        out_text(out, message->name);
+        kd_out_text(out, message->name);
         return;
     }
     if (type) {
-        out_text(out, type);
+        kd_out_text(out, type);
     } else {
-        out_text(out, "packet type ");
-        out_dec(out, item->header.type);
+        kd_out_text(out, "packet type ");
+        kd_out_dec(out, item->header.type);
     }
     if (item->body_size >= 4) {
-        out_text(out, " number ");
+        kd_out_text(out, " number ");
         put_number(out, kd_get_u32(item->body));
     }
 }
 
-static void put_unload(struct out *out, const struct kd_item *item)
+static void put_unload(struct kd_out *out, const struct kd_item *item)
 {
     if (item->body_size < KD_STATE_CHANGE_SIZE ||
         (KD_GET(item->body, StateChange, NewState) & 0xFFFF) != KD_STATE_LOAD_SYMBOLS ||
@@ -314,38 +314,38 @@ static void put_unload(struct out *out, const struct kd_item *item)
         return;
     uint64_t base = KD_GET(item->body, LoadSymbols, BaseOfDll);
     if (base == UINT64_MAX)
-        out_text(out, " (the target restarts or shuts down)");
+        kd_out_text(out, " (the target restarts or shuts down)");
     else if (base == UINT64_MAX - 1)
-        out_text(out, " (the target hibernates)");
+        kd_out_text(out, " (the target hibernates)");
 }
 
-static void put_packet_line(struct out *out, const struct kd_decode_session *session,
+static void put_packet_line(struct kd_out *out, const struct kd_decode_session *session,
                             enum kd_direction direction, const struct kd_item *item)
 {
     struct kd_message message;
     struct facts facts = {.count = 0};
     kd_decode_message(direction, item, &message);
     kd_decode_walk(session, direction, item, gather, &facts);
-    out_hex(out, item->header.id, 8);
-    out_char(out, ' ');
+    kd_out_hex(out, item->header.id, 8);
+    kd_out_char(out, ' ');
     put_message_name(out, item, &message);
     if (message.reply || (message.has_reply && item->header.type == KD_PACKET_STATE_MANIPULATE))
-        out_text(out, message.reply ? " reply" : " request");
+        kd_out_text(out, message.reply ? " reply" : " request");
     if (message.reply && item->header.type == KD_PACKET_STATE_MANIPULATE && item->body_size >= 12 &&
         KD_GET(item->body, Manipulate, ReturnStatus) != KD_STATUS_SUCCESS) {
-        out_char(out, ' ');
+        kd_out_char(out, ' ');
         put_fact(out, &facts, "ReturnStatus", sizeof("ReturnStatus") - 1);
     }
     const struct headline *headline = headline_of(item->header.type, message.api);
     const char *text = headline ? (message.reply ? headline->reply : headline->request) : "";
     if (*text) {
-        out_text(out, ": ");
+        kd_out_text(out, ": ");
         put_template(out, &facts, text);
     }
     if (item->header.type == KD_PACKET_STATE_CHANGE64)
         put_unload(out, item);
     if (facts.data) {
-        out_text(out, ": ");
+        kd_out_text(out, ": ");
         put_preview(out, &facts);
     }
 }
@@ -353,38 +353,38 @@ static void put_packet_line(struct out *out, const struct kd_decode_session *ses
 void kd_decode_summary(struct kd_decode_session *session, enum kd_direction direction,
                        const struct kd_item *item, const struct kd_sink *sink)
 {
-    struct out out = {.sink = sink};
+    struct kd_out out = {.sink = sink};
     switch (item->kind) {
     case KD_ITEM_PACKET:
         if (item->raw_size >= KD_HEADER_SIZE) {
             put_packet_line(&out, session, direction, item);
         } else {
-            out_text(&out, "packet: ");
-            out_bytes(&out, item->raw, item->raw_size, ' ');
+            kd_out_text(&out, "packet: ");
+            kd_out_bytes(&out, item->raw, item->raw_size, ' ');
         }
         put_faults(&out, item);
         break;
     case KD_ITEM_BREAK_IN:
-        out_text(&out, "break-in");
+        kd_out_text(&out, "break-in");
         break;
     case KD_ITEM_JUNK:
-        out_text(&out, "junk, ");
-        out_dec(&out, item->raw_size);
-        out_text(&out, " bytes: ");
-        out_quoted(&out, item->raw, item->raw_size, PREVIEW_TEXT);
+        kd_out_text(&out, "junk, ");
+        kd_out_dec(&out, item->raw_size);
+        kd_out_text(&out, " bytes: ");
+        kd_out_quoted(&out, item->raw, item->raw_size, PREVIEW_TEXT);
         break;
     default:
-        out_text(&out, "nothing");
+        kd_out_text(&out, "nothing");
         break;
     }
-    out_flush(&out);
+    kd_out_flush(&out);
     kd_decode_learn(session, direction, item);
 }
 
 /* ---- all fields ---- */
 
 struct text {
-    struct out out;
+    struct kd_out out;
     size_t indent;
     enum kd_section section;
     bool started;
@@ -396,27 +396,27 @@ static void put_dump(struct text *text, size_t indent, uint64_t address, const u
 {
     for (size_t at = 0; at < size; at += DUMP_WIDTH) {
         size_t count = size - at < DUMP_WIDTH ? size - at : DUMP_WIDTH;
-        out_pad(&text->out, indent);
-        out_hex(&text->out, address + at, address + size > UINT32_MAX ? 16 : 8);
-        out_text(&text->out, "  ");
-        out_bytes(&text->out, bytes + at, count, ' ');
-        out_pad(&text->out, 3 * (DUMP_WIDTH - count) + 2);
+        kd_out_pad(&text->out, indent);
+        kd_out_hex(&text->out, address + at, address + size > UINT32_MAX ? 16 : 8);
+        kd_out_text(&text->out, "  ");
+        kd_out_bytes(&text->out, bytes + at, count, ' ');
+        kd_out_pad(&text->out, 3 * (DUMP_WIDTH - count) + 2);
         for (size_t i = 0; i < count; i++) {
             uint8_t c = bytes[at + i];
-            out_char(&text->out, c >= 0x20 && c < 0x7F ? (char)c : '.');
+            kd_out_char(&text->out, c >= 0x20 && c < 0x7F ? (char)c : '.');
         }
-        out_char(&text->out, '\n');
+        kd_out_char(&text->out, '\n');
     }
 }
 
 static void put_name(struct text *text, const char *name, size_t indent)
 {
     size_t size = 0;
-    out_pad(&text->out, indent);
+    kd_out_pad(&text->out, indent);
     while (name[size])
         size++;
-    out_text(&text->out, name);
-    out_pad(&text->out, size < NAME_WIDTH ? NAME_WIDTH - size : 1);
+    kd_out_text(&text->out, name);
+    kd_out_pad(&text->out, size < NAME_WIDTH ? NAME_WIDTH - size : 1);
 }
 
 static bool all_zero(const uint8_t *bytes, size_t size)
@@ -430,13 +430,13 @@ static bool all_zero(const uint8_t *bytes, size_t size)
 
 static void put_long_field(struct text *text, const struct kd_part *part, size_t indent)
 {
-    out_dec(&text->out, part->size);
+    kd_out_dec(&text->out, part->size);
     if (part->size > DUMP_WIDTH && all_zero(part->bytes, part->size)) {
-        out_text(&text->out, " bytes, all zero\n");
+        kd_out_text(&text->out, " bytes, all zero\n");
         return;
     }
-    out_text(&text->out,
-             part->field->format == KD_FORMAT_PAD ? " bytes without meaning\n" : " bytes\n");
+    kd_out_text(&text->out,
+                part->field->format == KD_FORMAT_PAD ? " bytes without meaning\n" : " bytes\n");
     put_dump(text, indent + 2, 0, part->bytes, part->size);
 }
 
@@ -444,10 +444,10 @@ static void put_words(struct text *text, const struct kd_part *part)
 {
     for (size_t at = 0; part->size - at >= 8; at += 8) {
         if (at)
-            out_char(&text->out, ' ');
+            kd_out_char(&text->out, ' ');
         put_number(&text->out, kd_get_u64(part->bytes + at));
     }
-    out_char(&text->out, '\n');
+    kd_out_char(&text->out, '\n');
 }
 
 static void put_field(struct text *text, const struct kd_part *part)
@@ -465,8 +465,8 @@ static void put_field(struct text *text, const struct kd_part *part)
     } else {
         put_value(&text->out, part, true);
         if (format == KD_FORMAT_PAD)
-            out_text(&text->out, " (without meaning)");
-        out_char(&text->out, '\n');
+            kd_out_text(&text->out, " (without meaning)");
+        kd_out_char(&text->out, '\n');
     }
 }
 
@@ -475,13 +475,13 @@ static void put_run(struct text *text, const struct kd_part *part)
     size_t indent = text->indent + 2;
     if (part->section == KD_SECTION_DATA &&
         (part->data == KD_DATA_TEXT || part->data == KD_DATA_COMMAND)) {
-        out_pad(&text->out, indent);
-        out_quoted(&text->out, part->bytes, part->size, part->size);
-        out_char(&text->out, '\n');
+        kd_out_pad(&text->out, indent);
+        kd_out_quoted(&text->out, part->bytes, part->size, part->size);
+        kd_out_char(&text->out, '\n');
     } else if (part->section == KD_SECTION_DATA && part->data == KD_DATA_UTF16) {
-        out_pad(&text->out, indent);
-        out_quoted_utf16(&text->out, part->bytes, part->size, part->size);
-        out_char(&text->out, '\n');
+        kd_out_pad(&text->out, indent);
+        kd_out_quoted_utf16(&text->out, part->bytes, part->size, part->size);
+        kd_out_char(&text->out, '\n');
         if (part->size % 2)
             put_dump(text, indent, part->size - 1, part->bytes + part->size - 1, 1);
     } else {
@@ -491,27 +491,27 @@ static void put_run(struct text *text, const struct kd_part *part)
 
 static void put_title(struct text *text, const struct kd_part *part)
 {
-    out_pad(&text->out, text->indent);
+    kd_out_pad(&text->out, text->indent);
     switch (part->section) {
     case KD_SECTION_FIXED:
-        out_text(&text->out, "body");
+        kd_out_text(&text->out, "body");
         break;
     case KD_SECTION_EXTRA:
-        out_text(&text->out, "bytes before the path");
+        kd_out_text(&text->out, "bytes before the path");
         break;
     case KD_SECTION_TRAILER:
-        out_text(&text->out, "trailer");
+        kd_out_text(&text->out, "trailer");
         break;
     default:
-        out_text(&text->out, "data: ");
-        out_text(&text->out, kd_data_kind_name(part->data));
+        kd_out_text(&text->out, "data: ");
+        kd_out_text(&text->out, kd_data_kind_name(part->data));
         if (part->structure) {
-            out_char(&text->out, ' ');
-            out_text(&text->out, part->structure->name);
+            kd_out_char(&text->out, ' ');
+            kd_out_text(&text->out, part->structure->name);
         }
         break;
     }
-    out_char(&text->out, '\n');
+    kd_out_char(&text->out, '\n');
 }
 
 static void show_part(void *context, const struct kd_part *part)
@@ -525,10 +525,10 @@ static void show_part(void *context, const struct kd_part *part)
             put_title(text, part);
     }
     if (part->array && part->offset == 0) {
-        out_pad(&text->out, text->indent + 2);
-        out_char(&text->out, '[');
-        out_dec(&text->out, part->index);
-        out_text(&text->out, "]\n");
+        kd_out_pad(&text->out, text->indent + 2);
+        kd_out_char(&text->out, '[');
+        kd_out_dec(&text->out, part->index);
+        kd_out_text(&text->out, "]\n");
     }
     if (part->field)
         put_field(text, part);
@@ -542,6 +542,6 @@ void kd_decode_text(struct kd_decode_session *session, enum kd_direction directi
 {
     struct text text = {.out.sink = sink, .indent = indent};
     kd_decode_walk(session, direction, item, show_part, &text);
-    out_flush(&text.out);
+    kd_out_flush(&text.out);
     kd_decode_learn(session, direction, item);
 }

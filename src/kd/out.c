@@ -1,33 +1,33 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "out.h"
 
-void out_flush(struct out *out)
+void kd_out_flush(struct kd_out *out)
 {
     if (out->used)
         out->sink->write(out->sink->context, out->text, out->used);
     out->used = 0;
 }
 
-void out_char(struct out *out, char c)
+void kd_out_char(struct kd_out *out, char c)
 {
     if (out->used == sizeof(out->text))
-        out_flush(out);
+        kd_out_flush(out);
     out->text[out->used++] = c;
 }
 
-void out_text(struct out *out, const char *text)
+void kd_out_text(struct kd_out *out, const char *text)
 {
     while (*text)
-        out_char(out, *text++);
+        kd_out_char(out, *text++);
 }
 
-void out_pad(struct out *out, size_t count)
+void kd_out_pad(struct kd_out *out, size_t count)
 {
     while (count--)
-        out_char(out, ' ');
+        kd_out_char(out, ' ');
 }
 
-void out_dec(struct out *out, uint64_t value)
+void kd_out_dec(struct kd_out *out, uint64_t value)
 {
     char digits[20]; /* of 2^64 - 1 */
     size_t count = 0;
@@ -36,7 +36,7 @@ void out_dec(struct out *out, uint64_t value)
         value /= 10;
     } while (value);
     while (count)
-        out_char(out, digits[--count]);
+        kd_out_char(out, digits[--count]);
 }
 
 static char hex_digit(uint64_t value)
@@ -44,7 +44,7 @@ static char hex_digit(uint64_t value)
     return "0123456789abcdef"[value & 15];
 }
 
-void out_hex(struct out *out, uint64_t value, unsigned digits)
+void kd_out_hex(struct kd_out *out, uint64_t value, unsigned digits)
 {
     unsigned count = 1;
     while (count < 16 && value >> (4 * count))
@@ -52,93 +52,93 @@ void out_hex(struct out *out, uint64_t value, unsigned digits)
     if (count < digits)
         count = digits;
     while (count--)
-        out_char(out, hex_digit(value >> (4 * count)));
+        kd_out_char(out, hex_digit(value >> (4 * count)));
 }
 
-void out_bytes(struct out *out, const uint8_t *bytes, size_t size, char separator)
+void kd_out_bytes(struct kd_out *out, const uint8_t *bytes, size_t size, char separator)
 {
     for (size_t i = 0; i < size; i++) {
         if (separator && i)
-            out_char(out, separator);
-        out_hex(out, bytes[i], 2);
+            kd_out_char(out, separator);
+        kd_out_hex(out, bytes[i], 2);
     }
 }
 
-void out_bytes_cut(struct out *out, const uint8_t *bytes, size_t size, size_t max)
+void kd_out_bytes_cut(struct kd_out *out, const uint8_t *bytes, size_t size, size_t max)
 {
-    out_bytes(out, bytes, size < max ? size : max, ' ');
+    kd_out_bytes(out, bytes, size < max ? size : max, ' ');
     if (size > max)
-        out_text(out, " ...");
+        kd_out_text(out, " ...");
 }
 
-static void out_escaped(struct out *out, uint32_t c)
+static void out_escaped(struct kd_out *out, uint32_t c)
 {
     switch (c) {
     case '\n':
-        out_text(out, "\\n");
+        kd_out_text(out, "\\n");
         return;
     case '\r':
-        out_text(out, "\\r");
+        kd_out_text(out, "\\r");
         return;
     case '\t':
-        out_text(out, "\\t");
+        kd_out_text(out, "\\t");
         return;
     case '"':
     case '\\':
-        out_char(out, '\\');
+        kd_out_char(out, '\\');
         break;
     default:
         break;
     }
     if (c >= 0x20 && c < 0x7F) {
-        out_char(out, (char)c);
+        kd_out_char(out, (char)c);
     } else {
-        out_text(out, c < 0x100 ? "\\x" : "\\u");
-        out_hex(out, c, c < 0x100 ? 2 : 4);
+        kd_out_text(out, c < 0x100 ? "\\x" : "\\u");
+        kd_out_hex(out, c, c < 0x100 ? 2 : 4);
     }
 }
 
-void out_quoted(struct out *out, const uint8_t *text, size_t size, size_t max)
+void kd_out_quoted(struct kd_out *out, const uint8_t *text, size_t size, size_t max)
 {
-    out_char(out, '"');
+    kd_out_char(out, '"');
     for (size_t i = 0; i < size && i < max; i++)
         out_escaped(out, text[i]);
-    out_char(out, '"');
+    kd_out_char(out, '"');
     if (size > max)
-        out_text(out, "...");
+        kd_out_text(out, "...");
 }
 
-void out_quoted_utf16(struct out *out, const uint8_t *text, size_t size, size_t max)
+void kd_out_quoted_utf16(struct kd_out *out, const uint8_t *text, size_t size, size_t max)
 {
-    out_char(out, '"');
+    kd_out_char(out, '"');
     for (size_t i = 0; size - i >= 2 && i / 2 < max; i += 2)
         out_escaped(out, kd_get_u16(text + i));
-    out_char(out, '"');
+    kd_out_char(out, '"');
     if (size / 2 > max)
-        out_text(out, "...");
+        kd_out_text(out, "...");
 }
 
-static void out_json_char(struct out *out, uint32_t c)
+static void out_json_char(struct kd_out *out, uint32_t c)
 {
     if (c == '"' || c == '\\') {
-        out_char(out, '\\');
-        out_char(out, (char)c);
+        kd_out_char(out, '\\');
+        kd_out_char(out, (char)c);
     } else if (c >= 0x20 && c < 0x7F) {
-        out_char(out, (char)c);
+        kd_out_char(out, (char)c);
     } else if (c == '\n') {
-        out_text(out, "\\n");
+        kd_out_text(out, "\\n");
     } else {
-        out_text(out, "\\u");
-        out_hex(out, c, 4);
+        kd_out_text(out, "\\u");
+        kd_out_hex(out, c, 4);
     }
 }
 
-void out_json_text(struct out *out, const uint8_t *text, size_t size)
+void kd_out_json_text(struct kd_out *out, const uint8_t *text, size_t size)
 {
-    out_char(out, '"');
+    kd_out_char(out, '"');
     for (size_t i = 0; i < size; i++)
         out_json_char(out, text[i]);
-    out_char(out, '"');
+    kd_out_char(out, '"');
 }
 
 static bool is_surrogate(uint32_t unit, uint32_t first)
@@ -146,9 +146,9 @@ static bool is_surrogate(uint32_t unit, uint32_t first)
     return (unit & 0xFC00) == first;
 }
 
-void out_json_utf16(struct out *out, const uint8_t *text, size_t size)
+void kd_out_json_utf16(struct kd_out *out, const uint8_t *text, size_t size)
 {
-    out_char(out, '"');
+    kd_out_char(out, '"');
     for (size_t i = 0; size - i >= 2; i += 2) {
         uint32_t unit = kd_get_u16(text + i);
         uint32_t next = size - i >= 4 ? kd_get_u16(text + i + 2) : 0;
@@ -162,10 +162,10 @@ void out_json_utf16(struct out *out, const uint8_t *text, size_t size)
             out_json_char(out, unit);
         }
     }
-    out_char(out, '"');
+    kd_out_char(out, '"');
 }
 
-size_t out_trimmed(const uint8_t *text, size_t size, size_t unit)
+size_t kd_out_trimmed(const uint8_t *text, size_t size, size_t unit)
 {
     while (size >= unit && !text[size - 1] && !text[size - unit])
         size -= unit;

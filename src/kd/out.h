@@ -5,30 +5,30 @@
 
 #include "kdwire/decode.h"
 
-struct out {
+struct kd_out {
     const struct kd_sink *sink;
     size_t used;
     char text[256];
 };
 
-void out_flush(struct out *out);
-void out_char(struct out *out, char c);
-void out_text(struct out *out, const char *text);
-void out_pad(struct out *out, size_t count); /* spaces */
-void out_dec(struct out *out, uint64_t value);
-void out_hex(struct out *out, uint64_t value, unsigned digits); /* at least DIGITS of them */
+void kd_out_flush(struct kd_out *out);
+void kd_out_char(struct kd_out *out, char c);
+void kd_out_text(struct kd_out *out, const char *text);
+void kd_out_pad(struct kd_out *out, size_t count); /* spaces */
+void kd_out_dec(struct kd_out *out, uint64_t value);
+void kd_out_hex(struct kd_out *out, uint64_t value, unsigned digits); /* at least DIGITS of them */
 /* Two digits per byte; SEPARATOR (0 = none) between bytes. */
-void out_bytes(struct out *out, const uint8_t *bytes, size_t size, char separator);
+void kd_out_bytes(struct kd_out *out, const uint8_t *bytes, size_t size, char separator);
 /* The same, or a piece of it and "..." when there are more than MAX bytes. */
-void out_bytes_cut(struct out *out, const uint8_t *bytes, size_t size, size_t max);
+void kd_out_bytes_cut(struct kd_out *out, const uint8_t *bytes, size_t size, size_t max);
 /* 8-bit text for a terminal: what is not plain ASCII is escaped; more than MAX is cut. */
-void out_quoted(struct out *out, const uint8_t *text, size_t size, size_t max);
-void out_quoted_utf16(struct out *out, const uint8_t *text, size_t size, size_t max);
+void kd_out_quoted(struct kd_out *out, const uint8_t *text, size_t size, size_t max);
+void kd_out_quoted_utf16(struct kd_out *out, const uint8_t *text, size_t size, size_t max);
 /* A JSON string: bytes are taken as ISO 8859-1, or as UTF-16LE (lone surrogates become U+FFFD). */
-void out_json_text(struct out *out, const uint8_t *text, size_t size);
-void out_json_utf16(struct out *out, const uint8_t *text, size_t size);
+void kd_out_json_text(struct kd_out *out, const uint8_t *text, size_t size);
+void kd_out_json_utf16(struct kd_out *out, const uint8_t *text, size_t size);
 
 /* SIZE without the NULs (of UNIT bytes) at the end. */
-size_t out_trimmed(const uint8_t *text, size_t size, size_t unit);
+size_t kd_out_trimmed(const uint8_t *text, size_t size, size_t unit);
 
 #endif
