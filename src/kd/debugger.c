@@ -1039,6 +1039,20 @@ static void on_lost(struct kd_debugger *d, uint64_t now)
     try_send(d, now);
 }
 
+/* After a RESET the link may have given up what it carried: then nobody else waits for it. */
+static void link_forgot(struct kd_debugger *d, uint64_t now)
+{
+    struct kd_debugger_request *r = &d->request;
+    if (d->owner == KD_OWNER_NONE || kd_link_busy(&d->link))
+        return;
+    bool mine = d->owner == KD_OWNER_REQUEST;
+    d->owner = KD_OWNER_NONE;
+    if (mine && r->op != KD_OP_NONE && !r->acked && !r->asking) {
+        r->asking = true;
+        r->deadline = now + d->config.request_timeout_us;
+    }
+}
+
 static void on_link_event(struct kd_debugger *d, uint64_t now, const struct kd_link_event *event)
 {
     switch (event->kind) {
@@ -1053,16 +1067,10 @@ static void on_link_event(struct kd_debugger *d, uint64_t now, const struct kd_l
         break;
     case KD_LINK_RESTARTED:
         d->restarted = true;
+        link_forgot(d, now);
         break;
     case KD_LINK_RESET:
-        /* Whatever the link carried is gone; deadlines and state changes do the rest. */
-        if (d->owner == KD_OWNER_REQUEST && !kd_link_busy(&d->link)) {
-            d->owner = KD_OWNER_NONE;
-            if (d->request.op != KD_OP_NONE && !d->request.acked) {
-                d->request.asking = true;
-                d->request.deadline = now + d->config.request_timeout_us;
-            }
-        }
+        link_forgot(d, now);
         break;
     case KD_LINK_NOTHING:
     case KD_LINK_DROPPED:
@@ -1197,8 +1205,14 @@ int kd_debugger_break_in(struct kd_debugger *d, uint64_t now)
         return KD_E_STOPPED;
     if (d->state == KD_DEBUGGER_IDLE)
         return KD_E_CLOSED;
-    if (d->state == KD_DEBUGGER_ATTACHING)
-        return KD_OK; /* is being done */
+    if (d->state == KD_DEBUGGER_ATTACHING) {
+        if (d->attach_how == KD_ATTACH_WAIT) {
+            d->attach_how = KD_ATTACH_STOP;
+            seek_start(d, now, KD_SEEK_ATTACH, true, 0);
+            seek_step(d, now);
+        }
+        return KD_OK;
+    }
     seek_start(d, now, KD_SEEK_BREAK, true, 2 * d->config.request_tries);
     seek_step(d, now);
     return KD_OK;

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "debug/debug.h"
+
+enum where {
+    CONTEXT,
+    SPECIAL,
+};
+
+#define C(name, field)                                                                             \
+    {                                                                                              \
+        name, CONTEXT, KD_AT(ContextAmd64, field), KD_SIZE(ContextAmd64, field)                    \
+    }
+#define S(name, field)                                                                             \
+    {                                                                                              \
+        name, SPECIAL, KD_AT(SpecialAmd64, field), KD_SIZE(SpecialAmd64, field)                    \
+    }
+#define PART(name, f, o, s)                                                                        \
+    {                                                                                              \
+        name, CONTEXT, KD_AT(ContextAmd64, f) + (o), s                                             \
+    }
+/* The four classic and the four pointer registers with their parts. */
+#define CLASSIC(l, f)                                                                              \
+    PART("e" l "x", f, 0, 4), PART(l "x", f, 0, 2), PART(l "l", f, 0, 1), PART(l "h", f, 1, 1)
+#define POINTER(n, f)  PART("e" n, f, 0, 4), PART(n, f, 0, 2), PART(n "l", f, 0, 1)
+#define NUMBERED(n, f) C(n, f), PART(n "d", f, 0, 4), PART(n "w", f, 0, 2), PART(n "b", f, 0, 1)
+
+static const struct reg {
+    const char *name;
+    enum where where;
+    uint16_t offset, size;
+} registers[] = {
+    C("rax", Rax),        C("rbx", Rbx),        C("rcx", Rcx),        C("rdx", Rdx),
+    C("rsi", Rsi),        C("rdi", Rdi),        C("rip", Rip),        C("rsp", Rsp),
+    C("rbp", Rbp),        CLASSIC("a", Rax),    CLASSIC("b", Rbx),    CLASSIC("c", Rcx),
+    CLASSIC("d", Rdx),    POINTER("si", Rsi),   POINTER("di", Rdi),   POINTER("sp", Rsp),
+    POINTER("bp", Rbp),   NUMBERED("r8", R8),   NUMBERED("r9", R9),   NUMBERED("r10", R10),
+    NUMBERED("r11", R11), NUMBERED("r12", R12), NUMBERED("r13", R13), NUMBERED("r14", R14),
+    NUMBERED("r15", R15), C("$ip", Rip),        C("$csp", Rsp),       C("eip", Rip),
+    C("efl", EFlags),     C("cs", SegCs),       C("ds", SegDs),       C("es", SegEs),
+    C("fs", SegFs),       C("gs", SegGs),       C("ss", SegSs),       C("mxcsr", MxCsr),
+    S("dr0", KernelDr0),  S("dr1", KernelDr1),  S("dr2", KernelDr2),  S("dr3", KernelDr3),
+    S("dr6", KernelDr6),  S("dr7", KernelDr7),  S("cr0", Cr0),        S("cr2", Cr2),
+    S("cr3", Cr3),        S("cr4", Cr4),        S("cr8", Cr8),        S("gdtr", GdtrBase),
+    S("gdtl", GdtrLimit), S("idtr", IdtrBase),  S("idtl", IdtrLimit), S("tr", Tr),
+    S("ldtr", Ldtr),      S("xcr0", Xcr0),
+};
+
+bool debug_context(struct debug *d)
+{
+    if (d->context_valid)
+        return true;
+    int result = session_finish(&d->session, kd_debugger_get_context(&d->session.debugger,
+                                                                     session_now(&d->session),
+                                                                     d->cpu, d->context));
+    if (result < 0)
+        return debug_fail_request(d, "the registers cannot be read", result);
+    d->context_valid = true;
+    return true;
+}
+
+bool debug_set_context(struct debug *d)
+{
+    int result = session_finish(&d->session, kd_debugger_set_context(&d->session.debugger,
+                                                                     session_now(&d->session),
+                                                                     d->cpu, d->context));
+    d->context_valid = false;
+    return result >= 0 || debug_fail_request(d, "the registers cannot be set", result);
+}
+
+bool debug_special(struct debug *d)
+{
+    if (d->special_valid)
+        return true;
+    memset(d->special, 0, sizeof d->special);
+    int result = session_finish(
+        &d->session, kd_debugger_read(&d->session.debugger, session_now(&d->session),
+                                      KD_SPACE_CONTROL, d->cpu, 2, d->special, sizeof d->special));
+    if (result == KD_OK)
+        d->special_size = d->session.result.count;
+    if (result < 0)
+        return debug_fail_request(d, "the special registers cannot be read", result);
+    if (d->special_size < KD_SPECIAL_AMD64_SIZE)
+        return debug_fail(d, "the target gives only %zu bytes of special registers",
+                          d->special_size);
+    d->special_valid = true;
+    return true;
+}
+
+static bool set_special(struct debug *d)
+{
+    int result = session_finish(
+        &d->session, kd_debugger_write(&d->session.debugger, session_now(&d->session),
+                                       KD_SPACE_CONTROL, d->cpu, 2, d->special, d->special_size));
+    d->special_valid = false;
+    return result >= 0 || debug_fail_request(d, "the special registers cannot be set", result);
+}
+
+uint64_t debug_rip(const struct debug *d)
+{
+    return KD_GET(d->context, ContextAmd64, Rip);
+}
+
+static const struct reg *find(const char *name)
+{
+    for (size_t i = 0; i < sizeof registers / sizeof registers[0]; i++) {
+        if (strcasecmp(registers[i].name, name) == 0)
+            return &registers[i];
+    }
+    return NULL;
+}
+
+bool debug_register(void *context, const char *name, uint64_t *value)
+{
+    struct debug *d = context;
+    const struct reg *r = find(name);
+    if (r == NULL || !debug_stopped(d))
+        return false;
+    if (r->where == CONTEXT ? !debug_context(d) : !debug_special(d))
+        return false;
+    const uint8_t *from = r->where == CONTEXT ? d->context : d->special;
+    *value = kd_get_uint(from + r->offset, r->size);
+    return true;
+}
+
+bool debug_set_register(struct debug *d, const char *name, uint64_t value)
+{
+    const struct reg *r = find(name);
+    if (r == NULL)
+        return debug_fail(d, "there is no register '%s'", name);
+    if (r->where == SPECIAL) {
+        if (!debug_special(d))
+            return false;
+        kd_put_uint(d->special + r->offset, r->size, value);
+        return set_special(d);
+    }
+    if (!debug_context(d))
+        return false;
+    /* Writing a 32-bit part clears the upper half, as the processor does. */
+    size_t size = r->size == 4 && r->offset >= KD_AT(ContextAmd64, Rax) ? 8 : r->size;
+    kd_put_uint(d->context + r->offset, size, size == 8 && r->size == 4 ? (uint32_t)value : value);
+    return debug_set_context(d);
+}
+
+/* ---- r ---- */
+
+static uint64_t reg(const struct debug *d, const char *name)
+{
+    const struct reg *r = find(name);
+    const uint8_t *from = r->where == CONTEXT ? d->context : d->special;
+    return kd_get_uint(from + r->offset, r->size);
+}
+
+static void show(struct debug *d, const char *name, int digits, const char *after)
+{
+    say_text(&d->say, "%3s=%0*llx%s", name, digits, (unsigned long long)reg(d, name), after);
+    say_hex(&d->say, name, reg(d, name));
+}
+
+static void show_integers(struct debug *d)
+{
+    static const char *const names[] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi",
+                                        "rip", "rsp", "rbp", "r8",  "r9",  "r10",
+                                        "r11", "r12", "r13", "r14", "r15"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        show(d, names[i], 16, i % 3 == 2 || i == 16 ? "\n" : " ");
+}
+
+static void show_flags(struct debug *d)
+{
+    uint32_t f = (uint32_t)reg(d, "efl");
+    say_text(&d->say, "iopl=%x         %s %s %s %s %s %s %s %s\n", f >> 12 & 3,
+             f & 0x800 ? "ov" : "nv", f & 0x400 ? "dn" : "up", f & 0x200 ? "ei" : "di",
+             f & 0x80 ? "ng" : "pl", f & 0x40 ? "zr" : "nz", f & 0x10 ? "ac" : "na",
+             f & 4 ? "pe" : "po", f & 1 ? "cy" : "nc");
+}
+
+static void show_segments(struct debug *d)
+{
+    static const char *const names[] = {"cs", "ss", "ds", "es", "fs", "gs"};
+    for (size_t i = 0; i < 6; i++) {
+        say_text(&d->say, "%s=%04x  ", names[i], (unsigned)reg(d, names[i]));
+        say_hex(&d->say, names[i], reg(d, names[i]));
+    }
+    say_text(&d->say, "           efl=%08x\n", (unsigned)reg(d, "efl"));
+    say_hex(&d->say, "efl", reg(d, "efl"));
+}
+
+static bool show_special(struct debug *d, const char *const *names)
+{
+    if (!debug_special(d))
+        return false;
+    for (size_t i = 0; names[i] != NULL; i++) {
+        int digits = (int)find(names[i])->size * 2;
+        show(d, names[i], digits, names[i + 1] == NULL || i % 3 == 2 ? "\n" : " ");
+    }
+    return true;
+}
+
+static void show_xmm(struct debug *d)
+{
+    enum { XMM0 = 0x1A0 };
+    for (unsigned i = 0; i < 16; i++) {
+        const uint8_t *at = d->context + XMM0 + 16 * i;
+        char name[8];
+        snprintf(name, sizeof name, "xmm%u", i);
+        say_text(&d->say, "%5s=%016llx %016llx\n", name, (unsigned long long)kd_get_u64(at + 8),
+                 (unsigned long long)kd_get_u64(at));
+        uint8_t big_endian[16];
+        for (unsigned k = 0; k < 16; k++)
+            big_endian[k] = at[15 - k];
+        say_bytes(&d->say, name, big_endian, sizeof big_endian);
+    }
+}
+
+static void show_float(struct debug *d)
+{
+    enum { CONTROL = 0x100, STATUS = 0x102, TAG = 0x104, ST0 = 0x120 };
+    say_text(&d->say, "fpcw=%04x fpsw=%04x fptw=%04x\n", kd_get_u16(d->context + CONTROL),
+             kd_get_u16(d->context + STATUS), d->context[TAG]);
+    for (unsigned i = 0; i < 8; i++) {
+        const uint8_t *at = d->context + ST0 + 16 * i;
+        say_text(&d->say, "st%u=%04x:%016llx%s", i, kd_get_u16(at + 8),
+                 (unsigned long long)kd_get_u64(at), i % 2 != 0 ? "\n" : "  ");
+    }
+}
+
+static bool show_mask(struct debug *d, uint64_t mask)
+{
+    static const char *const control[] = {"cr0", "cr2", "cr3", "cr4", "cr8", "xcr0", NULL};
+    static const char *const tables[] = {"gdtr", "gdtl", "idtr", "idtl", "tr", "ldtr", NULL};
+    static const char *const debug[] = {"dr0", "dr1", "dr2", "dr3", "dr6", "dr7", NULL};
+    bool good = true;
+    say_open(&d->say, "registers", '{');
+    if (mask & 3) {
+        show_integers(d);
+        show_flags(d);
+    }
+    if (mask & 0xB)
+        show_segments(d);
+    if (mask & 4)
+        show_float(d);
+    if (mask & 0x20)
+        good = good && show_special(d, debug);
+    if (mask & 0x40)
+        show_xmm(d);
+    if (mask & 0x80)
+        good = good && show_special(d, control);
+    if (mask & 0x100)
+        good = good && show_special(d, tables);
+    say_close(&d->say, '}');
+    return good;
+}
+
+static bool one_register(struct debug *d, struct args *args)
+{
+    char name[16];
+    size_t length = 0;
+    while (*args->at == ' ' || *args->at == '@')
+        args->at++;
+    while (*args->at && strchr("=, ", *args->at) == NULL && length < sizeof name - 1)
+        name[length++] = *args->at++;
+    name[length] = '\0';
+    while (*args->at == ' ')
+        args->at++;
+    const struct reg *r = find(name);
+    if (r == NULL)
+        return debug_fail(d, "there is no register '%s'; r alone shows the common ones", name);
+    if (*args->at == '=') {
+        uint64_t value;
+        args->at++;
+        return args_value(d, args, &value) && debug_set_register(d, name, value);
+    }
+    uint64_t value;
+    if (!debug_register(d, name, &value))
+        return false;
+    say_text(&d->say, "%s=%0*llx\n", r->name, (int)r->size * 2, (unsigned long long)value);
+    say_hex(&d->say, r->name, value);
+    if (*args->at == ',')
+        args->at++;
+    return true;
+}
+
+bool cmd_registers(struct debug *d, const char *name, struct args *args)
+{
+    uint64_t mask = 0xA;
+    if (!debug_context(d))
+        return false;
+    if (name[1] == 'M' && !args_value(d, args, &mask))
+        return false;
+    if (name[1] != 'M' && !args_end(args)) {
+        while (!args_end(args)) {
+            if (!one_register(d, args))
+                return false;
+        }
+        return true;
+    }
+    if (!show_mask(d, mask))
+        return false;
+    if (name[1] != 'M')
+        debug_show_location(d);
+    return true;
+}

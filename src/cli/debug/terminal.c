@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Lines from a terminal by libedit's callback interface, so that the loop runs while somebody
+ * types: text and stops of the target appear above the line. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include <editline/readline.h>
+
+#include "debug/debug.h"
+
+enum { HISTORY_MAX = 1000 };
+
+/* libedit has one line editor per process, and its callbacks take no context. */
+static struct {
+    struct debug *debug;
+    bool prepared, editing;
+    bool complete;
+    char *line;
+    uv_poll_t poll;
+    bool polling;
+    char history[512];
+} terminal;
+
+static void on_line(char *line)
+{
+    terminal.line = line;
+    terminal.complete = true;
+    terminal.editing = false;
+    rl_callback_handler_remove();
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    (void)poll;
+    (void)status;
+    (void)events;
+    if (!terminal.complete)
+        rl_callback_read_char();
+}
+
+static void hide(void *context)
+{
+    (void)context;
+    if (terminal.editing)
+        fputs("\r\033[K", stdout);
+}
+
+static void show(void *context)
+{
+    (void)context;
+    if (!terminal.editing)
+        return;
+    fflush(stdout);
+    rl_forced_update_display();
+}
+
+static char *next_name(const char *text, int state)
+{
+    static size_t at;
+    const char *const *names = debug_command_names();
+    if (state == 0)
+        at = 0;
+    size_t length = strlen(text), commands = 0;
+    while (names[commands] != NULL)
+        commands++;
+    while (at < commands + terminal.debug->module_count) {
+        char module[KD_MODULE_PATH_MAX];
+        const char *name = module;
+        if (at < commands)
+            name = names[at];
+        else
+            debug_module_name(&terminal.debug->modules[at - commands], module, sizeof module);
+        at++;
+        if (strncmp(name, text, length) == 0)
+            return strdup(name);
+    }
+    return NULL;
+}
+
+static char **complete_word(const char *text, int start, int end)
+{
+    (void)start;
+    (void)end;
+    rl_attempted_completion_over = 1; /* never file names */
+    return rl_completion_matches(text, next_name);
+}
+
+static void prepare(struct debug *d)
+{
+    const char *home = getenv("HOME");
+    terminal.debug = d;
+    terminal.prepared = true;
+    rl_readline_name = "kdwire";
+    rl_attempted_completion_function = complete_word;
+    using_history();
+    stifle_history(HISTORY_MAX);
+    if (home != NULL) {
+        snprintf(terminal.history, sizeof terminal.history, "%s/.kdwire_history", home);
+        read_history(terminal.history);
+    }
+    uv_poll_init(&d->session.loop, &terminal.poll, STDIN_FILENO);
+    d->say.hide = hide;
+    d->say.show = show;
+}
+
+static void prompt_text(const struct debug *d, char *prompt, size_t size)
+{
+    uint32_t cpus = kd_debugger_stop(&d->session.debugger)->cpu_count;
+    if (!d->session.up)
+        snprintf(prompt, size, "(not connected) kd> ");
+    else if (!debug_stopped(d))
+        snprintf(prompt, size, "(running) kd> ");
+    else if (cpus > 1)
+        snprintf(prompt, size, "%u: kd> ", d->cpu);
+    else
+        snprintf(prompt, size, "kd> ");
+}
+
+static void start_editing(struct debug *d, const char *prompt)
+{
+    char own[64];
+    if (prompt == NULL) {
+        prompt_text(d, own, sizeof own);
+        prompt = own;
+    }
+    rl_callback_handler_install(prompt, on_line);
+    terminal.editing = true;
+}
+
+static void stop_editing(void)
+{
+    if (terminal.editing) {
+        fputs("\r\033[K", stdout);
+        fflush(stdout);
+        rl_callback_handler_remove();
+    }
+    terminal.editing = false;
+}
+
+static bool until_line(const struct session *s)
+{
+    return terminal.complete || s->stop_waiting || s->lost;
+}
+
+/* A wait ended without a line: a stop, Ctrl-C, the end of the connection. False: give up. */
+static bool interruption(struct debug *d, int result)
+{
+    struct session *s = &d->session;
+    stop_editing();
+    if (s->stop_waiting) {
+        debug_handle_stop(d);
+    } else if (s->lost) {
+        s->lost = false;
+        debug_on_notice(d, "the target does not answer");
+    } else if (result == KD_E_CANCELLED) {
+        s->interrupts = 0;
+        if (!debug_stopped(d) && s->up)
+            kd_debugger_break_in(&s->debugger, session_now(s));
+    } else if (result == KD_E_CLOSED) {
+        debug_on_notice(d, s->reason);
+        return false;
+    }
+    return true;
+}
+
+char *terminal_line(struct debug *d, const char *prompt)
+{
+    if (!terminal.prepared)
+        prepare(d);
+    terminal.complete = false;
+    terminal.line = NULL;
+    d->session.interrupts = 0;
+    uv_poll_start(&terminal.poll, UV_READABLE, on_readable);
+    terminal.polling = true;
+    start_editing(d, prompt);
+    while (!terminal.complete) {
+        int result = session_wait(&d->session, -1, until_line);
+        if (terminal.complete)
+            break;
+        if (!interruption(d, result))
+            break;
+        start_editing(d, prompt);
+    }
+    stop_editing();
+    uv_poll_stop(&terminal.poll);
+    terminal.polling = false;
+    if (terminal.line != NULL && terminal.line[0] != '\0' && prompt == NULL) {
+        add_history(terminal.line);
+        if (terminal.history[0] != '\0')
+            write_history(terminal.history);
+    }
+    return terminal.line;
+}
+
+void terminal_close(struct debug *d)
+{
+    if (!terminal.prepared)
+        return;
+    stop_editing();
+    uv_close((uv_handle_t *)&terminal.poll, NULL);
+    terminal.prepared = false;
+    d->say.hide = d->say.show = NULL;
+}
