@@ -125,7 +125,7 @@
     F(s, Pad30, 48, 8, PAD, None)
 
 #define KD_FIELDS_GetVersion(F, s)                                                                 \
-    F(s, MajorVersion, 16, 2, HEX, None)                                                           \
+    F(s, MajorVersion, 16, 2, ENUM, MajorVersion)                                                  \
     F(s, MinorVersion, 18, 2, DEC, None)                                                           \
     F(s, ProtocolVersion, 20, 1, DEC, None)                                                        \
     F(s, KdSecondaryVersion, 21, 1, DEC, None)                                                     \
@@ -262,7 +262,7 @@
 #define KD_FIELDS_ControlReportAmd64(F, s)                                                         \
     F(s, Dr6, 0xC0, 8, HEX, None)                                                                  \
     F(s, Dr7, 0xC8, 8, HEX, None)                                                                  \
-    F(s, EFlags, 0xD0, 4, HEX, None)                                                               \
+    F(s, EFlags, 0xD0, 4, FLAGS, EFlags)                                                           \
     F(s, InstructionCount, 0xD4, 2, DEC, None)                                                     \
     F(s, ReportFlags, 0xD6, 2, FLAGS, ReportFlags)                                                 \
     F(s, InstructionStream, 0xD8, 16, BYTES, None)                                                 \
@@ -281,7 +281,7 @@
     F(s, SegDs, 0xDE, 2, HEX, None)                                                                \
     F(s, SegEs, 0xE0, 2, HEX, None)                                                                \
     F(s, SegFs, 0xE2, 2, HEX, None)                                                                \
-    F(s, EFlags, 0xE4, 4, HEX, None)                                                               \
+    F(s, EFlags, 0xE4, 4, FLAGS, EFlags)                                                           \
     F(s, PadE8, 0xE8, 8, PAD, None)
 
 #define KD_FIELDS_ControlReportArm(F, s)                                                           \
@@ -373,7 +373,7 @@
     F(s, SegFs, 0x3E, 2, HEX, None)                                                                \
     F(s, SegGs, 0x40, 2, HEX, None)                                                                \
     F(s, SegSs, 0x42, 2, HEX, None)                                                                \
-    F(s, EFlags, 0x44, 4, HEX, None)                                                               \
+    F(s, EFlags, 0x44, 4, FLAGS, EFlags)                                                           \
     F(s, Dr0, 0x48, 8, ADDRESS, None)                                                              \
     F(s, Dr1, 0x50, 8, ADDRESS, None)                                                              \
     F(s, Dr2, 0x58, 8, ADDRESS, None)                                                              \
@@ -475,7 +475,7 @@
     F(s, Ebp, 0xB4, 4, HEX, None)                                                                  \
     F(s, Eip, 0xB8, 4, ADDRESS, None)                                                              \
     F(s, SegCs, 0xBC, 4, HEX, None)                                                                \
-    F(s, EFlags, 0xC0, 4, HEX, None)                                                               \
+    F(s, EFlags, 0xC0, 4, FLAGS, EFlags)                                                           \
     F(s, Esp, 0xC4, 4, ADDRESS, None)                                                              \
     F(s, SegSs, 0xC8, 4, HEX, None)                                                                \
     F(s, ExtendedRegisters, 0xCC, 512, BYTES, None)

@@ -63,6 +63,26 @@ static const struct kd_name names_VersionFlags[] = {
     {0x10, "HWSTEP"}, {0x20, "PARTITIONS"}, {0x40, "HAL_MERGED"}, NAME_END,
 };
 
+/* High byte: what kind of target; low byte: 0x0F free build, 0x0C checked build. */
+#define MAJOR_VERSION(kind, name)                                                                  \
+    {(kind) << 8 | 0x0F, name},                                                                    \
+    {                                                                                              \
+        (kind) << 8 | 0x0C, name "Checked"                                                         \
+    }
+static const struct kd_name names_MajorVersion[] = {
+    MAJOR_VERSION(0, "NT"),
+    MAJOR_VERSION(1, "Xbox"),
+    MAJOR_VERSION(2, "BIG"),
+    MAJOR_VERSION(3, "EXDI"),
+    MAJOR_VERSION(4, "BootDebugger"),
+    MAJOR_VERSION(5, "EFI"),
+    MAJOR_VERSION(6, "TNT"),
+    MAJOR_VERSION(7, "Singularity"),
+    MAJOR_VERSION(8, "Hypervisor"),
+    MAJOR_VERSION(9, "Midori"),
+    NAME_END,
+};
+
 static const struct kd_name names_MachineType[] = {
     {KD_MACHINE_AMD64, "AMD64"},
     {KD_MACHINE_I386, "I386"},
@@ -124,6 +144,13 @@ static const struct kd_name names_ContextX86[] = {
 static const struct kd_name names_ContextArm64[] = {
     {0x00400000, "ARM64"},    {0x01, "CONTROL"},         {0x02, "INTEGER"},
     {0x04, "FLOATING_POINT"}, {0x08, "DEBUG_REGISTERS"}, NAME_END,
+};
+
+/* Intel SDM volume 1, 3.4.3; IOPL is a number of two bits. */
+static const struct kd_name names_EFlags[] = {
+    {0x1, "CF"},     {0x4, "PF"},     {0x10, "AF"},    {0x40, "ZF"},     {0x80, "SF"},
+    {0x100, "TF"},   {0x200, "IF"},   {0x400, "DF"},   {0x800, "OF"},    {0x4000, "NT"},
+    {0x10000, "RF"}, {0x20000, "VM"}, {0x40000, "AC"}, {0x200000, "ID"}, NAME_END,
 };
 
 static const struct kd_name names_CacheFlags[] = {
