@@ -590,27 +590,29 @@ void sim_close(struct sim_machine *m)
 
 /* ---- Running ---- */
 
-void sim_run(struct sim_machine *m, uint64_t instructions, struct sim_event *event)
+uint64_t sim_run(struct sim_machine *m, uint64_t instructions, struct sim_event *event)
 {
+    uint64_t tried = 0;
     memset(event, 0, sizeof *event);
     event->kind = SIM_RAN;
     uint32_t halted = 0;
-    while (instructions && halted < m->config.cpus) {
+    while (tried < instructions && halted < m->config.cpus) {
         uint32_t number = m->next_cpu;
         if (m->cpus[number].halted) {
             halted++;
         } else {
             halted = 0;
-            for (unsigned i = 0; i < TURN && instructions && !m->cpus[number].halted; i++) {
-                instructions--;
+            for (unsigned i = 0; i < TURN && tried < instructions && !m->cpus[number].halted; i++) {
+                tried++;
                 if (sim_step(m, number, event))
-                    return; /* the same processor goes on after the stop */
+                    return tried; /* the same processor goes on after the stop */
             }
         }
         m->next_cpu = (number + 1) % m->config.cpus;
     }
     if (halted == m->config.cpus)
         event->kind = SIM_IDLE;
+    return tried;
 }
 
 void sim_resume(struct sim_machine *m)
@@ -620,6 +622,19 @@ void sim_resume(struct sim_machine *m)
         m->cpus[i].rflags |= FLAG_RF; /* clears itself with the next instruction */
         m->cpus[i].halted = false;
     }
+}
+
+void sim_enter_break_point(struct sim_machine *m, uint32_t number)
+{
+    struct sim_cpu *cpu = &m->cpus[number];
+    uint8_t back[8];
+    kd_put_u64(back, cpu->rip);
+    if (sim_cpu_access(m, cpu->gpr[SIM_RSP] - 8, back, sizeof back, SIM_WRITE)) {
+        cpu->gpr[SIM_RSP] -= 8;
+        cpu->rip = SIM_KERNEL_BASE + SIM_RVA_BREAK_POINT;
+        cpu->stop_skip = cpu->rip;
+    } /* else its stack is gone: it is reported where it is */
+    cpu->halted = false;
 }
 
 void sim_answer(struct sim_machine *m, const uint8_t *bytes, size_t size)

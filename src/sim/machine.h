@@ -147,12 +147,17 @@ int sim_map(struct sim_machine *machine, uint64_t base, uint64_t size, unsigned 
 /* Removes the region that starts at BASE; KD_E_NOT_FOUND. */
 int sim_unmap(struct sim_machine *machine, uint64_t base);
 
-/* Executes up to INSTRUCTIONS over all processors, in turns; stops early at an event. */
-void sim_run(struct sim_machine *machine, uint64_t instructions, struct sim_event *event);
+/* Executes up to INSTRUCTIONS over all processors, in turns; stops early at an event. Returns how
+ * many it tried. */
+uint64_t sim_run(struct sim_machine *machine, uint64_t instructions, struct sim_event *event);
 /* To be called once after each stop that was reported, before sim_run: a processor still at the
  * int3 behind int 2Dh goes on behind it; execution breakpoints at the present RIP do not fire
  * again; halted processors go on. */
 void sim_resume(struct sim_machine *machine);
+/* Calls the built-in int3 routine as NT's break-in does: afterwards CPU's RIP is at the int3, and
+ * its `ret` leads back. Going on from there works whether or not the debugger steps over the int3.
+ */
+void sim_enter_break_point(struct sim_machine *machine, uint32_t cpu);
 /* The user's answer to SIM_PROMPT. */
 void sim_answer(struct sim_machine *machine, const uint8_t *bytes, size_t size);
 
