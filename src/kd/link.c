@@ -23,7 +23,8 @@
  *       same odd packet again   | as row 6               | as row 10, 8, 14       | -
  *   6   data, id == expect      | ACKED; then judged as  | row 10, 8, 14          | -
  *                               | stopped or running     |                        |
- *  10   type is not expected    |                        | ACK it, drop it        | -
+ *  10   type is not expected    |                        | send RESEND; the second| -
+ *                               |                        | time ACK it, drop it   |
  *   8   shorter than its header |                        | send RESEND            | -
  *  14   good                    |                        | ACK it, expect follows,| -
  *                               |                        | PACKET                 |
@@ -35,10 +36,10 @@
  *
  * Differences from kdcom, on purpose. Row 6: the packet is taken at once instead of asking the
  * debugger to repeat it, because some debuggers never repeat. It counts only when our packet has
- * gone out at least once. Rows 7, 11, 12: kdcom acknowledges any wrong id, which makes a debugger
- * believe that a request was taken which was not (it may be out of step, or its id may have been
- * damaged, since no checksum covers it). So what is not the repeat of the packet accepted last is
- * asked for once more, and taken if it comes the same way again.
+ * gone out at least once. Rows 7 and 10 to 12: kdcom acknowledges any wrong id or type, which
+ * makes a debugger believe that a request was taken which was not (no checksum covers the header:
+ * one changed bit there is enough). So what is not the repeat of the packet accepted last is asked
+ * for once more, and treated kdcom's way, or taken, if it comes the same way again.
  *
  * Debugger, receiving.
  *
@@ -54,7 +55,8 @@
  *       data, SYNC, new         | abandon, ids as it says, RESTARTED,     | ids, RESTARTED,
  *                               | ACK it, PACKET                          | ACK it, PACKET
  *       data, repeat            | ACK it                                  | same
- *       data, odd, first time   | send RESEND                             | same
+ *       data, odd or of no      | send RESEND                             | same
+ *       known type, first time  |                                         |
  *       data, expected, or the  | reply to it: ACKED, ACK it, PACKET      | ACK it, expect
  *       same odd packet again,  | else: send own packet again, and RESEND | follows, PACKET
  *       or no id known yet      | once it is acknowledged                 |
@@ -440,7 +442,14 @@ static void acknowledge_repeat(struct kd_link *link, const struct kd_item *item)
     queue_ack(link, item->header.id);
 }
 
-/* Whether a packet with an unexpected id came before in the same form; if not, asks for it. */
+static bool is_data_type(uint16_t type)
+{
+    return type != KD_PACKET_UNUSED && type < KD_PACKET_TYPE_MAX &&
+           type != KD_PACKET_POLL_BREAKIN &&
+           (type < KD_PACKET_ACKNOWLEDGE || type > KD_PACKET_RESET);
+}
+
+/* Whether a packet with an unexpected header came before in the same form; if not, asks for it. */
 static bool is_odd_again(struct kd_link *link, const struct kd_link_print *print)
 {
     if (same_print(&link->odd, print))
@@ -533,12 +542,14 @@ static void target_data(struct kd_link *link, const struct kd_item *item)
         link->deferred = true;
         return;
     }
-    if (item->header.type != link->expected_type)
-        queue_ack(link, item->header.id);
-    else if (item->body_size < kd_fixed_size(item->header.type))
+    if (item->header.type != link->expected_type) {
+        if (is_odd_again(link, &print))
+            queue_ack(link, item->header.id);
+    } else if (item->body_size < kd_fixed_size(item->header.type)) {
         queue_resend(link);
-    else
+    } else {
         accept(link, item, &print);
+    }
 }
 
 /* "Debugger not present": the next one to come finds a target that starts afresh. */
@@ -690,6 +701,8 @@ static void debugger_data(struct kd_link *link, const struct kd_item *item)
         return;
     }
     struct kd_link_print print = print_of(link, item);
+    if (!is_data_type(item->header.type) && !is_odd_again(link, &print))
+        return;
     if (is_restart(link, item, &print)) {
         debugger_restarted(link);
     } else if (same_print(&print, &link->last)) {

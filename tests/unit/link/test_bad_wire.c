@@ -166,7 +166,8 @@ static void debugger_packet(const struct kd_link_event *event)
         if (d.api == STEP && number != d.steps)
             d.api = 0;
         d.steps = number;
-    } else if (d.api && number == d.number) {
+    } else if (event->type == MANIPULATE && kd_get_u32(event->body) == d.api &&
+               number == d.number) {
         fill(wanted, reply_size(number), d.api, number);
         d.wrong += event->body_size != reply_size(number) ||
                    memcmp(event->body, wanted, event->body_size) != 0;

@@ -247,6 +247,23 @@ static void test_odd_id_that_insists(void **state)
     assert_int_equal(kd_link_stats(&d.link)->odd_ids, 1);
 }
 
+static void test_unknown_type(void **state)
+{
+    (void)state;
+    feed_data(&d, 0x51, id(B), manipulate(STATE, 7));
+    expect_no_event(&d);
+    expect_written(&d, RESEND, 0);
+    feed_data(&d, STOP, id(B), manipulate(STATE, 7)); /* the type was damaged */
+    expect_events(&d, KD_LINK_PACKET);
+    expect_written(&d, ACK, id(B));
+    feed_data(&d, 12, id(A), manipulate(STATE, 7));
+    expect_written(&d, RESEND, 0);
+    feed_data(&d, 12, id(A), manipulate(STATE, 7)); /* it was not: something newer than this */
+    expect_events(&d, KD_LINK_PACKET);
+    expect_written(&d, ACK, id(A));
+    assert_int_equal(d.type, 12);
+}
+
 static void test_reply_stands_for_its_ack(void **state)
 {
     (void)state;
@@ -354,6 +371,7 @@ int main(void)
         cmocka_unit_test_setup(test_sync_on_a_reply, asking),
         cmocka_unit_test_setup(test_first_packet_may_have_either_id, fresh),
         cmocka_unit_test_setup(test_odd_id_that_insists, attached),
+        cmocka_unit_test_setup(test_unknown_type, attached),
         cmocka_unit_test_setup(test_reply_stands_for_its_ack, asking),
         cmocka_unit_test_setup(test_state_change_waits_for_the_ack_of_a_step, stepping),
         cmocka_unit_test_setup(test_target_that_acknowledges_nothing, stepping),
