@@ -58,7 +58,7 @@ enum {
     ENDPOINT_QUEUE_HIGH = 192 * 1024,
     ENDPOINT_QUEUE_LOW = 64 * 1024,
     /* Most bytes given to one data callback. */
-    ENDPOINT_READ_MAX = 64 * 1024,
+    ENDPOINT_READ_MAX = 256 * 1024,
 };
 
 enum endpoint_kind {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "kdwire/wire.h"
 
-#include <string.h>
-
 void kd_header_put(uint8_t *out, const struct kd_header *header)
 {
     kd_put_u32(out, header->leader);
@@ -41,8 +39,7 @@ uint32_t kd_checksum(const uint8_t *bytes, size_t size)
             words = CHECKSUM_WORDS;
         size -= words * sizeof(uint64_t);
         for (; words; words--, bytes += sizeof(uint64_t)) {
-            uint64_t word;
-            memcpy(&word, bytes, sizeof(word));
+            uint64_t word = kd_get_u64(bytes); /* one load; memcpy would be a call here */
             lanes += (word & even) + ((word >> 8) & even);
         }
         sum += (uint32_t)(lanes & 0xFFFF) + (uint32_t)(lanes >> 16 & 0xFFFF) +

@@ -81,15 +81,13 @@ static void tap_bytes(struct relay_side *side, const uint8_t *bytes, size_t size
 {
     struct relay *relay = side->relay;
     uint64_t now = wall_clock_ns();
-    bool was_empty = !relay->tap.size;
-    if (tap_add(&relay->tap, direction_of(side), now, bytes, size)) {
-        if (was_empty)
-            uv_timer_start(&relay->tap_timer, on_tap_timer, TAP_DELAY_MS, 0);
-        return;
+    if (!tap_add(&relay->tap, direction_of(side), now, bytes, size)) {
+        tap_drain(&relay->tap, record, relay);
+        record(relay, direction_of(side), now, bytes, size);
+        observers_push(&relay->observers);
     }
-    tap_drain(&relay->tap, record, relay);
-    record(relay, direction_of(side), now, bytes, size);
-    flush_record(relay);
+    if (!uv_is_active((uv_handle_t *)&relay->tap_timer))
+        uv_timer_start(&relay->tap_timer, on_tap_timer, TAP_DELAY_MS, 0);
 }
 
 static void note(struct relay_side *side, const char *format, ...)
