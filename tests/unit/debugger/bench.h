@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A debugger engine, a simulated target and the two directions of a wire between them, on a
+ * virtual clock. The machine's operations are counted. */
+#ifndef KDWIRE_TESTS_DEBUGGER_BENCH_H
+#define KDWIRE_TESTS_DEBUGGER_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fault.h"
+#include "kdwire/debugger.h"
+#include "session.h"
+
+#define SCRATCH_BASE 0xFFFFF80003000000u
+enum { SCRATCH_SIZE = 0x10000 };
+
+struct counts {
+    unsigned write_virtual, set_context, write_msr, write_io, read_io;
+};
+
+struct bench {
+    struct kd_debugger debugger;
+    struct sim_session sim;
+    struct sim_fault *to_target, *to_debugger;
+    uint64_t now;
+    uint8_t *scratch; /* the target's memory at SCRATCH_BASE */
+    struct counts counts;
+
+    bool done, stopped, lost, detached;
+    struct kd_debugger_event result;
+    unsigned stops, modules, prints, recovered, restarted, prompts;
+    char text[256]; /* of the last print or prompt */
+};
+
+/* MACHINE may be NULL. FAULTS is the specification of both directions, e.g. "drop=1%". */
+void bench_init(struct bench *bench, const struct sim_config *machine, const char *faults,
+                uint64_t seed);
+void bench_close(struct bench *bench);
+
+/* Runs both sides until *FLAG is set; false when nothing has happened within SECONDS of virtual
+ * time. */
+bool bench_until(struct bench *bench, const bool *flag, unsigned seconds);
+void bench_run(struct bench *bench, unsigned milliseconds);
+
+/* STARTED is what a kd_debugger_* call returned: 0 expected. Returns the request's result. */
+int bench_finish(struct bench *bench, int started);
+
+/* Attaches and waits for the stop. */
+void bench_attach(struct bench *bench);
+/* Breaks in (again and again if need be) and waits for the stop. */
+void bench_break_in(struct bench *bench);
+struct sim_cpu *bench_cpu(struct bench *bench);
+
+#endif
