@@ -108,7 +108,7 @@ enum capture_content {
     CAPTURE_CONTENT_KD,    /* KD bytes: one packet, or a piece of the stream of that direction */
     CAPTURE_CONTENT_KDNET, /* an encrypted KDNET datagram ("MDBG...") */
     CAPTURE_CONTENT_UDP,   /* another UDP payload */
-    CAPTURE_CONTENT_TCP,   /* a TCP segment's payload, not reassembled: see tcp_sequence */
+    CAPTURE_CONTENT_TCP,   /* a segment of a TCP connection that has not shown a KD packet (yet) */
     CAPTURE_CONTENT_OTHER, /* anything else: the whole link-layer frame */
 };
 
@@ -134,7 +134,8 @@ struct capture_record {
     uint8_t destination[16];
     uint16_t source_port;
     uint16_t destination_port;
-    uint32_t tcp_sequence; /* CAPTURE_CONTENT_TCP: of the first payload byte */
+    uint32_t tcp_sequence; /* of the segment's first byte */
+    uint8_t tcp_flags;     /* the low eight: FIN 1, SYN 2, ACK 16, ... */
 };
 
 enum capture_input {

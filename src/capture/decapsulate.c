@@ -176,6 +176,7 @@ static void from_tcp(struct capture_record *record, struct span span)
     record->source_port = be16(header);
     record->destination_port = be16(header + 2);
     record->tcp_sequence = be32(header + 4);
+    record->tcp_flags = header[13];
     finish(record, CAPTURE_CONTENT_TCP, span);
 }
 

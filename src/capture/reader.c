@@ -24,6 +24,7 @@
 
 #include "capture/decapsulate.h"
 #include "capture/format.h"
+#include "capture/tcp.h"
 #include "kdwire/error.h"
 #include "kdwire/wire.h"
 
@@ -60,6 +61,7 @@ struct capture_reader {
     uint64_t skipping; /* bytes of a block without interest still to come */
     uint8_t *held;     /* a unit that straddles two calls */
     size_t held_size, held_room;
+    struct tcp_flows tcp;
     unsigned interface_count;
     struct interface interfaces[CAPTURE_INTERFACES_MAX];
     char problem[PROBLEM_MAX];
@@ -308,6 +310,13 @@ static int from_interface(struct capture_reader *reader, struct capture_record *
     return KD_OK;
 }
 
+static void take_apart(struct capture_reader *reader, struct capture_record *record)
+{
+    capture_decapsulate(record);
+    if (record->content == CAPTURE_CONTENT_TCP)
+        tcp_take(&reader->tcp, record);
+}
+
 static void set_payload(struct capture_record *record, const uint8_t *payload, size_t captured,
                         uint32_t original)
 {
@@ -337,7 +346,7 @@ static int read_packet(struct capture_reader *reader, uint32_t type, const uint8
     size_t padded = (captured + 3u) & ~(size_t)3;
     if (padded <= size - 20)
         read_packet_options(reader, body + 20 + padded, size - 20 - padded, record);
-    capture_decapsulate(record);
+    take_apart(reader, record);
     return 1;
 }
 
@@ -357,7 +366,7 @@ static int read_simple_packet(struct capture_reader *reader, const uint8_t *body
     if (captured > size - 4)
         return fail(reader, KD_E_FORMAT, "a packet that is longer than its block");
     set_payload(record, body + 4, captured, original);
-    capture_decapsulate(record);
+    take_apart(reader, record);
     return 1;
 }
 
@@ -476,7 +485,7 @@ static int pcap_record(struct capture_reader *reader, struct input *in,
     record->time_ns = (uint64_t)get32(reader, unit) * NS_PER_S +
                       (uint64_t)get32(reader, unit + 4) * (reader->nanoseconds ? 1 : 1000);
     set_payload(record, unit + PCAP_RECORD_SIZE, captured, get32(reader, unit + 12));
-    capture_decapsulate(record);
+    take_apart(reader, record);
     use_up(reader, in, PCAP_RECORD_SIZE + captured);
     return 1;
 }

@@ -589,6 +589,113 @@ static void addresses_and_ports_are_told(void **state)
     close_file(0, KD_OK);
 }
 
+/* ---- TCP ---- */
+
+/* One segment from the client (port 49152) or the server (port 7001). */
+static void segment(bool from_client, uint32_t sequence, uint8_t flags, const char *payload,
+                    size_t size)
+{
+    bool was_big = big_endian;
+    begin(6);
+    put_u32(0);
+    put_u64(0);
+    put_u32((uint32_t)(40 + size));
+    put_u32((uint32_t)(40 + size));
+    size_t start = file.size;
+    big_endian = true; /* as on the network */
+    put_u16(0x4500);
+    put_u16((uint16_t)(40 + size));
+    put_u32(0x00004000);
+    put_u32(0x40060000);
+    put_u32(from_client ? 0x0A000001 : 0x0A000002);
+    put_u32(from_client ? 0x0A000002 : 0x0A000001);
+    put_u16(from_client ? 49152 : 7001);
+    put_u16(from_client ? 7001 : 49152);
+    put_u32(sequence);
+    put_u32(0);
+    put_u16((uint16_t)(0x5000 | flags));
+    put_u16(0xFFFF);
+    put_u32(0);
+    bytes_add(&file, payload, size);
+    big_endian = was_big;
+    bytes_add(&file, "\0\0\0", (4 - (file.size - start) % 4) % 4);
+    end();
+}
+
+static const char ack[] = "iiii\4\0\0\0\0\0\x80\x80\0\0\0\0";
+enum { ACK_SIZE = 16 };
+
+/* tcpdump of a virtual machine's serial port: KD is found, nothing counts twice. */
+static void kd_over_tcp_is_found(void **state)
+{
+    (void)state;
+    const uint32_t client = 0xFFFFFFF0, server = 5000; /* the client's number wraps */
+    section(false);
+    interface(101, 0, NULL, -1, 0);
+    segment(true, client - 1, 2, "", 0);       /* SYN */
+    segment(false, server - 1, 18, "", 0);     /* SYN, ACK */
+    segment(false, server, 16, "boot\r\n", 6); /* not KD yet */
+    segment(true, client, 24, ack, ACK_SIZE);
+    segment(true, client, 24, ack, ACK_SIZE);                 /* sent again */
+    segment(true, client + 8, 24, ack + 8, 8);                /* a part of it, too */
+    segment(true, client + ACK_SIZE - 1, 16, "", 1);          /* keep-alive probe */
+    segment(true, client + 8, 24, "\0\0\0\0\0\0\0\0new", 11); /* old bytes and new ones */
+    segment(false, server + 106, 24, ack, ACK_SIZE);          /* 100 bytes were not captured */
+    open_file();
+    assert_int_equal(next().content, CAPTURE_CONTENT_TCP);
+    assert_int_equal(next().content, CAPTURE_CONTENT_TCP);
+    assert_payload(next(), "boot\r\n");
+    struct capture_record record = next();
+    assert_int_equal(record.content, CAPTURE_CONTENT_KD);
+    assert_int_equal(record.direction, CAPTURE_FROM_DEBUGGER);
+    assert_int_equal(record.payload_size, ACK_SIZE);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(next().payload_size, 0);
+    assert_payload(next(), "new");
+    record = next();
+    assert_int_equal(record.direction, CAPTURE_FROM_TARGET);
+    assert_int_equal(record.content, CAPTURE_CONTENT_KD);
+    assert_int_equal(record.payload_size, ACK_SIZE);
+    assert_int_equal(record.missing, 100);
+    close_file(0, KD_OK);
+}
+
+static void a_capture_begun_in_mid_connection_goes_by_the_port(void **state)
+{
+    (void)state;
+    section(false);
+    interface(101, 0, NULL, -1, 0);
+    segment(false, 1, 24, ack, ACK_SIZE);
+    segment(true, 1, 24, ack, ACK_SIZE);
+    open_file();
+    assert_int_equal(next().direction, CAPTURE_FROM_TARGET);
+    assert_int_equal(next().direction, CAPTURE_FROM_DEBUGGER);
+    close_file(0, KD_OK);
+}
+
+static void a_new_connection_of_the_same_ports_begins_anew(void **state)
+{
+    (void)state;
+    section(false);
+    interface(101, 0, NULL, -1, 0);
+    segment(true, 1000, 2, "", 0);
+    segment(true, 1001, 24, ack, ACK_SIZE);
+    segment(true, 500, 2, "", 0);
+    segment(true, 500, 2, "", 0); /* repeated, as a SYN is when no answer comes */
+    segment(true, 501, 24, "text", 4);
+    segment(true, 505, 24, ack, ACK_SIZE);
+    open_file();
+    (void)next();
+    assert_int_equal(next().content, CAPTURE_CONTENT_KD);
+    (void)next();
+    (void)next();
+    struct capture_record record = next();
+    assert_payload(record, "text");
+    assert_int_equal(record.missing, 0);
+    assert_int_equal(next().payload_size, ACK_SIZE);
+    close_file(0, KD_OK);
+}
+
 /* ---- Raw streams ---- */
 
 static void bytes_that_are_no_capture_file_are_a_raw_stream(void **state)
@@ -657,6 +764,9 @@ int main(void)
         TEST(pcap_of_all_four_kinds),
         TEST(frames_of_every_link_type),
         TEST(addresses_and_ports_are_told),
+        TEST(kd_over_tcp_is_found),
+        TEST(a_capture_begun_in_mid_connection_goes_by_the_port),
+        TEST(a_new_connection_of_the_same_ports_begins_anew),
         TEST(bytes_that_are_no_capture_file_are_a_raw_stream),
         TEST(a_raw_stream_may_be_asked_for),
         TEST(the_beginning_of_a_header_is_a_truncated_file),
