@@ -64,13 +64,16 @@ struct options {
 /* The bytes of one direction. */
 struct lane {
     struct kd_stream stream;
-    bool started;
     uint64_t time_ns; /* of the first byte that is held */
+    /* What may be the first data packet, while the framing is not known. */
+    uint8_t start[KD_PACKET_MAX + KD_HEADER_SIZE];
+    size_t start_size;
 };
 
 struct decoder {
     const struct options *options;
     struct lane lanes[3]; /* by enum kd_direction */
+    bool framing_known;
     struct kd_decode_session session;
     struct decode_stats *stats; /* with --stats */
     uint64_t first_ns, record;
@@ -237,32 +240,35 @@ static bool has_header(const uint8_t *bytes, size_t size)
            kd_get_u16(bytes + 4) < KD_PACKET_TYPE_MAX && kd_get_u16(bytes + 6) == 0;
 }
 
-/* Whether the first data packet that is whole in BYTES is followed by a trailer byte. */
-static bool find_framing(const uint8_t *bytes, size_t size, enum kd_framing *framing)
+/*
+ * Looks at the first whole data packet of a lane, which may come in pieces: the byte behind it
+ * tells the framing. ENDS: a packet ends where BYTES end. Returns whether FRAMING was found.
+ */
+static bool find_framing(struct lane *lane, const uint8_t *bytes, size_t size, bool ends,
+                         enum kd_framing *framing)
 {
-    for (size_t at = 0; size - at >= KD_HEADER_SIZE; at++) {
-        if (!has_data_header(bytes + at, size - at))
+    do {
+        size_t room = sizeof(lane->start) - lane->start_size, at = 0;
+        size_t count = size < room ? size : room;
+        memcpy(lane->start + lane->start_size, bytes, count);
+        lane->start_size += count;
+        bytes += count;
+        size -= count;
+        while (lane->start_size - at >= KD_HEADER_SIZE &&
+               !has_data_header(lane->start + at, lane->start_size - at))
+            at++;
+        lane->start_size -= at;
+        memmove(lane->start, lane->start + at, lane->start_size);
+        if (lane->start_size < KD_HEADER_SIZE)
             continue;
-        size_t end = at + KD_HEADER_SIZE + kd_get_u16(bytes + at + 6);
-        if (end > size)
-            return false;
-        *framing = end < size && bytes[end] == KD_TRAILER ? KD_FRAMING_SERIAL : KD_FRAMING_KDNET;
-        return true;
-    }
+        size_t end = KD_HEADER_SIZE + (size_t)kd_get_u16(lane->start + 6);
+        if (lane->start_size > end || (lane->start_size == end && ends && !size)) {
+            bool trailer = lane->start_size > end && lane->start[end] == KD_TRAILER;
+            *framing = trailer ? KD_FRAMING_SERIAL : KD_FRAMING_KDNET;
+            return true;
+        }
+    } while (size);
     return false;
-}
-
-/* Both directions of a session have the same framing. */
-static void start_lanes(struct decoder *decoder, const uint8_t *bytes, size_t size)
-{
-    enum kd_framing framing = decoder->options->framing;
-    if (!decoder->options->has_framing && !find_framing(bytes, size, &framing))
-        return;
-    for (size_t i = 0; i < 3; i++) {
-        if (!decoder->lanes[i].started)
-            kd_stream_init(&decoder->lanes[i].stream, framing);
-        decoder->lanes[i].started = true;
-    }
 }
 
 static void flush_lane(struct decoder *decoder, enum kd_direction direction)
@@ -275,17 +281,11 @@ static void flush_lane(struct decoder *decoder, enum kd_direction direction)
     }
 }
 
-static void take_bytes(struct decoder *decoder, enum kd_direction direction, uint64_t ns,
-                       const uint8_t *bytes, size_t size)
+static void feed_lane(struct decoder *decoder, enum kd_direction direction, uint64_t ns,
+                      const uint8_t *bytes, size_t size)
 {
     struct lane *lane = &decoder->lanes[direction];
-    struct kd_item item = {.kind = KD_ITEM_NONE};
-    /* Control packets and break-ins look the same in both framings: bytes before the first whole
-     * data packet may be read as serial ones. */
-    if (!lane->started)
-        start_lanes(decoder, bytes, size);
-    if (!kd_stream_pending(&lane->stream))
-        lane->time_ns = ns;
+    struct kd_item item;
     do {
         size_t used = kd_stream_feed(&lane->stream, bytes, size, &item);
         bytes += used;
@@ -295,6 +295,33 @@ static void take_bytes(struct decoder *decoder, enum kd_direction direction, uin
         take_item(decoder, direction, lane->time_ns, &item);
         lane->time_ns = ns;
     } while (size || item.kind != KD_ITEM_NONE);
+}
+
+/* Both directions of a session have the same framing. Until it is known no data packet was whole,
+ * and everything else looks the same in both; what is held is read again. */
+static void set_framing(struct decoder *decoder, enum kd_framing framing)
+{
+    decoder->framing_known = true;
+    for (size_t i = 0; i < 3; i++) {
+        struct lane *lane = &decoder->lanes[i];
+        uint8_t held[sizeof(lane->stream.held)];
+        size_t size = lane->stream.size - lane->stream.handed;
+        memcpy(held, lane->stream.held + lane->stream.handed, size);
+        kd_stream_init(&lane->stream, framing);
+        feed_lane(decoder, (enum kd_direction)i, lane->time_ns, held, size);
+    }
+}
+
+static void take_bytes(struct decoder *decoder, enum kd_direction direction, uint64_t ns,
+                       const uint8_t *bytes, size_t size, bool ends)
+{
+    struct lane *lane = &decoder->lanes[direction];
+    enum kd_framing framing;
+    if (!decoder->framing_known && find_framing(lane, bytes, size, ends, &framing))
+        set_framing(decoder, framing);
+    if (!kd_stream_pending(&lane->stream))
+        lane->time_ns = ns;
+    feed_lane(decoder, direction, ns, bytes, size);
 }
 
 static enum kd_direction direction_of(enum capture_direction from)
@@ -341,6 +368,12 @@ static bool is_packet_record(const struct capture_record *record)
     return record->link_type == CAPTURE_LINK_USER0 || !strcmp(record->dissector, "kd");
 }
 
+/* Pieces of a stream end anywhere; datagrams (as programs for KDNET write them) do not. */
+static bool ends_with_packet(const struct capture_record *record)
+{
+    return record->link_type != CAPTURE_LINK_NONE && strcmp(record->dissector, "kd_stream") != 0;
+}
+
 static void take_record(struct decoder *decoder, const struct capture_record *record)
 {
     enum kd_direction direction = direction_of(record->direction);
@@ -350,7 +383,7 @@ static void take_record(struct decoder *decoder, const struct capture_record *re
         print_comment(decoder, record);
     if (record->content == CAPTURE_CONTENT_KD) {
         take_bytes(decoder, direction, record->has_time ? record->time_ns : NO_TIME,
-                   record->payload, record->payload_size);
+                   record->payload, record->payload_size, ends_with_packet(record));
         if (is_packet_record(record) && record->payload_size)
             flush_lane(decoder, direction);
     } else if (record->content == CAPTURE_CONTENT_KDNET) {
@@ -495,8 +528,13 @@ static int decode_input(struct decoder *decoder, struct capture_reader *reader, 
 
 static void finish(struct decoder *decoder)
 {
-    for (int direction = 0; direction < 3; direction++)
+    enum kd_framing framing;
+    for (int direction = 0; direction < 3; direction++) {
+        if (!decoder->framing_known &&
+            find_framing(&decoder->lanes[direction], NULL, 0, true, &framing))
+            set_framing(decoder, framing);
         flush_lane(decoder, (enum kd_direction)direction);
+    }
     if (decoder->stats && decoder->options->json)
         decode_stats_json(decoder->stats, stdout);
     else if (decoder->stats)
@@ -541,9 +579,9 @@ static int decode(const struct options *options)
     }
     decoder->options = options;
     decoder->first_ns = NO_TIME;
+    decoder->framing_known = options->has_framing;
     for (size_t i = 0; i < 3; i++) {
         kd_stream_init(&decoder->lanes[i].stream, options->framing);
-        decoder->lanes[i].started = options->has_framing;
         decoder->lanes[i].time_ns = NO_TIME;
     }
     if (options->stats && !(decoder->stats = decode_stats_new())) {

@@ -72,9 +72,10 @@ def block(kind, body):
     return struct.pack("<I", kind) + size + body + size
 
 
-def pcapng(records):
+def pcapng(records, dissector=b"kd"):
     """RECORDS: (milliseconds, 0 = the debugger or 1 = the target sent it, bytes)."""
-    exported = struct.pack(">HH", 12, 4) + b"kd\0\0" + struct.pack(">HH", 0, 0)
+    name = dissector + bytes(-len(dissector) % 4)
+    exported = struct.pack(">HH", 12, len(name)) + name + struct.pack(">HH", 0, 0)
     out = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
     out += 2 * block(1, struct.pack("<HHIHHB3xHH", 252, 0, 0, 9, 1, 9, 0, 0))
     for milliseconds, side, data in records:
@@ -220,6 +221,19 @@ def test_raw_streams(tmp_path):
     path.write_bytes(packet(2, read(0x1000, 4), trailer=b"") * 3)
     assert len(shown(path)) == 3  # no trailer: found out by itself
     assert "trailer missing" in shown("--framing", "serial", path)[0]
+
+
+def test_framing_is_found_in_pieces(tmp_path):
+    """Chunks as they were read from a socket: the first packet, and its trailer, come in pieces."""
+    for trailer in (b"", b"\xaa"):
+        stream = packet(2, read(0x1000, 4), trailer=trailer) * 3
+        for cut in (3, 20, 60, len(stream) // 3 - 1, len(stream) // 3, len(stream) // 3 + 1):
+            path = tmp_path / "pieces.pcapng"
+            path.write_bytes(pcapng([(0, 0, stream[:cut]), (1, 0, stream[cut:])], b"kd_stream"))
+            lines = shown(path)
+            assert len(lines) == 3 and not any("[" in line or "junk" in line for line in lines)
+    path.write_bytes(pcapng([(0, 0, packet(2, read(0x1000, 4), trailer=b""))], b"kd_stream"))
+    assert len(shown(path)) == 1 and "[" not in shown(path)[0]
 
 
 @real
