@@ -6,9 +6,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -196,6 +198,76 @@ static void a_file_that_cannot_be_made_says_why(void **state)
                      KD_E_ARGUMENT);
 }
 
+static void a_file_of_somebody_else_is_stepped_over(void **state)
+{
+    (void)state;
+    start(CAPTURE_PCAPNG);
+    assert_int_equal(start_file((struct capture_file_config){
+                         .path = in_folder("mine.pcapng"), .rotate_time_ns = 1, .keep = 1}),
+                     KD_OK);
+    record_note(0, 1);
+    FILE *other = fopen(in_folder("mine_00002.pcapng"), "wb");
+    assert_non_null(other);
+    fclose(other);
+    record_note(1, 2);
+    record_note(2, 3);
+    record_note(3, 4);
+    stop_file();
+    struct stat about;
+    assert_int_equal(stat(in_folder("mine_00002.pcapng"), &about), 0);
+    assert_int_equal(about.st_size, 0);
+    assert_int_equal(remove(in_folder("mine_00002.pcapng")), 0);
+    assert_int_equal(take_file("mine_00001.pcapng", 0), 1); /* older than what is counted */
+    assert_int_equal(access(in_folder("mine_00003.pcapng"), F_OK), -1);
+    assert_int_equal(access(in_folder("mine_00004.pcapng"), F_OK), -1);
+    assert_int_equal(take_file("mine_00005.pcapng", 3), 1);
+}
+
+static struct capture_sink *failed_sink;
+static int failed_code;
+
+static void note_failure(void *context, struct capture_sink *sink, int code)
+{
+    (void)context;
+    failed_sink = sink;
+    failed_code = code;
+}
+
+/* The limit on file sizes stands for a full disk: a write that is done in part
+ * (blocks are multiples of four bytes). */
+static void a_full_disk_ends_the_file_and_is_reported(void **state)
+{
+    (void)state;
+    static const struct rlimit small = {5002, RLIM_INFINITY};
+    static const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+    (void)signal(SIGXFSZ, SIG_IGN);
+    start(CAPTURE_PCAPNG);
+    recorder.config.sink_failed = note_failure;
+    failed_sink = NULL;
+    assert_int_equal(start_file((struct capture_file_config){.path = in_folder("full.pcapng")}),
+                     KD_OK);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    for (unsigned i = 0; i < 100; i++)
+        record_note(i, i + 1); /* the session goes on */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    assert_ptr_equal(failed_sink, &file.sink);
+    assert_int_equal(failed_code, KD_E_IO);
+    assert_int_equal(file.error_number, EFBIG);
+    assert_int_equal(recorder.sink_count, 0);
+    assert_int_equal(capture_file_close(&file), KD_OK);
+
+    static uint8_t bytes[8192];
+    FILE *stream = fopen(in_folder("full.pcapng"), "rb");
+    assert_non_null(stream);
+    size_t size = fread(bytes, 1, sizeof(bytes), stream);
+    fclose(stream);
+    struct capture_reader *reader = capture_reader_new(NULL);
+    assert_true(count_notes(reader, bytes, size, 0) > 20);
+    assert_int_equal(capture_reader_end(reader), KD_E_TRUNCATED);
+    capture_reader_free(reader);
+    assert_int_equal(remove(in_folder("full.pcapng")), 0);
+}
+
 /* A relay is killed in the middle of its work; what it recorded until then is a good file. */
 static void a_killed_recorder_leaves_whole_records(void **state)
 {
@@ -331,6 +403,8 @@ int main(void)
         cmocka_unit_test(old_files_of_this_run_are_removed_when_asked),
         cmocka_unit_test(an_existing_file_is_replaced_only_when_asked),
         cmocka_unit_test(a_file_that_cannot_be_made_says_why),
+        cmocka_unit_test(a_file_of_somebody_else_is_stepped_over),
+        cmocka_unit_test(a_full_disk_ends_the_file_and_is_reported),
         cmocka_unit_test(a_killed_recorder_leaves_whole_records),
         cmocka_unit_test(a_late_viewer_gets_the_headers_first),
         cmocka_unit_test(a_slow_viewer_misses_whole_records_and_is_told),
