@@ -394,6 +394,30 @@ static void headers_that_make_no_sense_are_refused(void **state)
     close_file(KD_E_UNSUPPORTED, KD_E_UNSUPPORTED);
 }
 
+static void blocks_that_are_too_short_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t type;
+        size_t least; /* bytes such a block has at least, without type and lengths */
+    } cases[] = {{0x0A0D0D0A, 16}, {1, 8}, {2, 20}, {3, 4}, {6, 20}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (size_t size = cases[i].type == 0x0A0D0D0A ? 4 : 0; size < cases[i].least; size += 4) {
+            file.size = 0;
+            section(false);
+            interface(147, 0, NULL, -1, 0);
+            begin(cases[i].type);
+            put_u32(0x1A2B3C4D);
+            for (size_t at = 4; at < size; at += 4)
+                put_u32(0);
+            file.size = block_at + 8 + size;
+            end();
+            open_file();
+            close_file(KD_E_FORMAT, KD_E_FORMAT);
+        }
+    }
+}
+
 static void options_that_lie_are_ignored(void **state)
 {
     (void)state;
@@ -550,6 +574,9 @@ static void frames_of_every_link_type(void **state)
         /* a UDP length below its own header */
         {101, IPV4_UDP "c7a7 c7a8 0007 0000" EIGHT, CAPTURE_CONTENT_OTHER, CAPTURE_FROM_UNKNOWN,
          36},
+        /* segmentation offload: a total length of 0 */
+        {101, "4500 0000 0000 4000 4011 0000 0a000001 0a000002" KD_PORTS EIGHT, CAPTURE_CONTENT_KD,
+         CAPTURE_FROM_DEBUGGER, 8},
         /* exported PDUs: name kd, sent; a foreign name; no end tag; a tag longer than the frame */
         {252, "000c0004 6b640000 00230004 00000000 00000000" EIGHT, CAPTURE_CONTENT_KD,
          CAPTURE_FROM_DEBUGGER, 8},
@@ -760,6 +787,7 @@ int main(void)
         TEST(a_huge_block_without_interest_is_skipped_not_held),
         TEST(damaged_blocks_end_the_reading_with_a_reason),
         TEST(headers_that_make_no_sense_are_refused),
+        TEST(blocks_that_are_too_short_are_refused),
         TEST(options_that_lie_are_ignored),
         TEST(pcap_of_all_four_kinds),
         TEST(frames_of_every_link_type),
