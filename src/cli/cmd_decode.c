@@ -368,24 +368,38 @@ static bool is_packet_record(const struct capture_record *record)
     return record->link_type == CAPTURE_LINK_USER0 || !strcmp(record->dissector, "kd");
 }
 
+static bool is_tcp(const struct capture_record *record)
+{
+    return record->tcp_flags != 0; /* every segment with data acknowledges something */
+}
+
 /* Pieces of a stream end anywhere; datagrams (as programs for KDNET write them) do not. */
 static bool ends_with_packet(const struct capture_record *record)
 {
-    return record->link_type != CAPTURE_LINK_NONE && strcmp(record->dissector, "kd_stream") != 0;
+    return record->link_type != CAPTURE_LINK_NONE && !is_tcp(record) &&
+           strcmp(record->dissector, "kd_stream") != 0;
+}
+
+static void take_kd(struct decoder *decoder, const struct capture_record *record)
+{
+    enum kd_direction direction = direction_of(record->direction);
+    bool gap = record->missing != 0;
+    decoder->missing += record->missing;
+    if (gap && is_tcp(record)) /* segments before this one were not captured */
+        flush_lane(decoder, direction);
+    take_bytes(decoder, direction, record->has_time ? record->time_ns : NO_TIME, record->payload,
+               record->payload_size, ends_with_packet(record));
+    if (record->payload_size && !is_tcp(record) && (gap || is_packet_record(record)))
+        flush_lane(decoder, direction);
 }
 
 static void take_record(struct decoder *decoder, const struct capture_record *record)
 {
-    enum kd_direction direction = direction_of(record->direction);
     decoder->record = record->number;
-    decoder->missing += record->missing;
     if (record->comment_size)
         print_comment(decoder, record);
     if (record->content == CAPTURE_CONTENT_KD) {
-        take_bytes(decoder, direction, record->has_time ? record->time_ns : NO_TIME,
-                   record->payload, record->payload_size, ends_with_packet(record));
-        if (is_packet_record(record) && record->payload_size)
-            flush_lane(decoder, direction);
+        take_kd(decoder, record);
     } else if (record->content == CAPTURE_CONTENT_KDNET) {
         decoder->encrypted++;
     } else if (record->payload_size) {
@@ -549,7 +563,7 @@ static int report_end(const struct decoder *decoder)
         return CLI_FAILED;
     }
     if (decoder->missing)
-        cli_error("%s: the program that captured it left out %llu bytes (its snap length)", path,
+        cli_error("%s: %llu bytes of the traffic are missing in it: they were not captured", path,
                   (unsigned long long)decoder->missing);
     if (decoder->encrypted)
         cli_error("%s: %llu records are encrypted KDNET datagrams, which are not shown", path,

@@ -272,6 +272,48 @@ def test_wrong_usage_says_what_is_right(recording):
     assert "--json" in "\n".join(shown("--help"))
 
 
+def frame(side, sequence, data, ports=(40000, 7001)):
+    """Ethernet, IPv4, TCP; the target listens on the second port."""
+    source, destination = ports[side], ports[1 - side]
+    tcp = struct.pack(">HHIIBBHHH", source, destination, sequence, 0, 0x50, 0x18, 1000, 0, 0) + data
+    addresses = bytes([10, 0, 0, 1 + side, 10, 0, 0, 2 - side])
+    ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(tcp), 0, 0, 64, 6, 0) + addresses
+    return bytes(12) + b"\x08\x00" + ip + tcp
+
+
+def pcap(frames):
+    return struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1) + b"".join(
+        struct.pack("<IIII", START // 10**9, i, len(f), len(f)) + f for i, f in enumerate(frames))
+
+
+def test_tcp_connections_as_tcpdump_sees_them(tmp_path):
+    """Segments cut anywhere, one sent twice, the number wrapping; another connection beside it."""
+    streams = [b"", b""]
+    for _, side, data in session():
+        streams[side] += data
+    frames, numbers = [], [0xFFFFFF80, 1000]
+    for side in (1, 0):
+        for at in range(0, len(streams[side]), 50):
+            piece = streams[side][at:at + 50]
+            frames += [frame(side, (numbers[side] + at) % 2**32, piece)] * (1 + (at == 100))
+            frames.append(frame(side, 5 + at, b"GET / HTTP/1.1", (50000, 80)))
+    path = tmp_path / "tcp.pcap"
+    path.write_bytes(pcap(frames))
+    done = run("--json", path)
+    got = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    assert b"are not KD" in done.stderr and b"not captured" not in done.stderr
+    packets = [o for o in got if o["kind"] == "packet"]
+    assert len(packets) == len(session()) - 2
+    assert not any(o["faults"] for o in packets)
+    read_reply = [o for o in packets if o.get("role") == "reply"][0]
+    assert read_reply["direction"] == "to-debugger" and read_reply["data"]["hex"] == "61626364"
+
+    path.write_bytes(pcap(frames[:4] + frames[8:]))
+    done = run(path)
+    assert b"100 bytes of the traffic are missing" in done.stderr
+    assert b"[cut: " in done.stdout
+
+
 def test_encrypted_kdnet_is_named_as_such(tmp_path):
     """Classic pcap, Ethernet, UDP to port 50000, the KDNET magic and what looks encrypted."""
     payload = b"MDBG" + bytes([1, 0]) + bytes(range(80))
