@@ -408,7 +408,7 @@ static void blocks_that_are_too_short_are_refused(void **state)
             interface(147, 0, NULL, -1, 0);
             begin(cases[i].type);
             put_u32(0x1A2B3C4D);
-            for (size_t at = 4; at < size; at += 4)
+            for (size_t done = 4; done < size; done += 4)
                 put_u32(0);
             file.size = block_at + 8 + size;
             end();
