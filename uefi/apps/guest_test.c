@@ -45,6 +45,8 @@ static uint8_t memory_map[64 << 10];
 #define REPEATS 3u
 /* One spin of Stall: long enough that a break-in falls into it. */
 #define STALL_US 20000u
+/* A spin that goes on shows it: a dot every so many rounds. */
+#define ROUNDS_PER_DOT 0x1000u
 /* UART registers, for the raw rate. */
 #define UART_BURST   16u
 #define LSR          5u
@@ -91,7 +93,7 @@ static void do_loop(const char *argument)
         rounds++;
         __asm__ volatile("int3");
     }
-    say_hex("guest: rounds ", rounds, "\n");
+    say_hex("\nguest: rounds ", rounds, "\n");
 }
 
 /* Registers hold 0x1111.. x their number, XMM bytes 0x10 x register + byte. */
@@ -160,18 +162,24 @@ static void do_bad_stack(const char *argument)
     say("guest: survived bad push\n");
 }
 
+static void spin(void)
+{
+    say("guest: spinning\n");
+    while (release == 0) {
+        if (++rounds % ROUNDS_PER_DOT == 0)
+            say(".");
+        __asm__ volatile("pause");
+    }
+}
+
 static void do_spin(const char *argument)
 {
     EFI_TPL level = (EFI_TPL)text_number(argument, NULL);
     EFI_TPL old = boot_services->RaiseTPL(level);
 
-    say("guest: spinning\n");
-    while (release == 0) {
-        rounds++;
-        __asm__ volatile("pause");
-    }
+    spin();
     boot_services->RestoreTPL(old);
-    say_hex("guest: rounds ", rounds, "\n");
+    say_hex("\nguest: rounds ", rounds, "\n");
 }
 
 static void do_stall(const char *argument)
@@ -181,21 +189,18 @@ static void do_stall(const char *argument)
     while (release == 0) {
         rounds++;
         boot_services->Stall(STALL_US);
+        say(".");
     }
-    say_hex("guest: rounds ", rounds, "\n");
+    say_hex("\nguest: rounds ", rounds, "\n");
 }
 
 static void do_cli(const char *argument)
 {
     (void)argument;
     __asm__ volatile("cli");
-    say("guest: spinning\n");
-    while (release == 0) {
-        rounds++;
-        __asm__ volatile("pause");
-    }
+    spin();
     __asm__ volatile("sti");
-    say_hex("guest: rounds ", rounds, "\n");
+    say_hex("\nguest: rounds ", rounds, "\n");
 }
 
 /* A driver's life, seen from the module list: loaded and started twice, then loaded and dropped. */
@@ -278,9 +283,7 @@ static void do_ebs(const char *argument)
         __asm__ volatile("int3");
     else if (text_equal(argument, "spin")) {
         __asm__ volatile("sti");
-        say("guest: spinning\n");
-        while (release == 0)
-            rounds++;
+        spin();
     }
     say("guest: after boot services\n");
     reset();
@@ -462,7 +465,7 @@ static void do_protocol(const char *argument)
     say("\n");
     status = debug->Command(debug, ".echo hi");
     say_hex("guest: command ", status, "\n");
-    status = debug->ReportLoad(debug, (uint64_t)(uintptr_t)memory_map, 0x1000, "made.up");
+    status = debug->ReportLoad(debug, (uint64_t)(uintptr_t)memory_map, 0x1000, "made");
     say_hex("guest: report load ", status, "\n");
     status = debug->ReportUnload(debug, (uint64_t)(uintptr_t)memory_map);
     say_hex("guest: report unload ", status, "\n");

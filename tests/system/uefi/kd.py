@@ -63,6 +63,10 @@ class KdError(Exception):
     """The target broke the protocol, or did not answer in time."""
 
 
+class Closed(KdError):
+    """The other end hung up."""
+
+
 class Fields:
     """Named fields over a block of bytes: `context.Rip`, `context.Rip = 1`."""
 
@@ -159,7 +163,7 @@ class Kd:
             return False
         data = self.sock.recv(65536)
         if not data:
-            raise KdError("the target's end of the line was closed")
+            raise Closed("the target's end of the line was closed")
         self.buffer += data
         return True
 

@@ -5,6 +5,7 @@ import atexit
 import os
 import pathlib
 import re
+import time
 
 import pytest
 
@@ -98,9 +99,25 @@ class Session:
         self.kd.go()
         return self.to_end()
 
-    def to_end(self):
-        while "waiter: done" not in self.machine.debug_text():
+    def until(self, condition, what, stops=False):
+        """Serve the line until the condition holds; a stop on the way is an error unless allowed."""
+        deadline = time.monotonic() + qemu.PATIENCE
+        while not condition():
             self.kd.pump(0.02)
-            if self.kd.stop_pending():
-                raise kd.KdError(f"{self.kd.wait_stop()} before the program ended")
+            if not stops and self.kd.stop_pending():
+                raise kd.KdError(f"{self.kd.wait_stop()} before {what}")
+            if time.monotonic() > deadline:
+                raise kd.KdError(f"no {what} in {qemu.PATIENCE:.0f} s")
+
+    def to_end(self):
+        self.until(lambda: "waiter: done" in self.machine.debug_text(), "the program's end")
         return self.machine.debug_text()
+
+    def to_reset(self):
+        """Serve the line until QEMU ends, which a reset makes it do."""
+        try:
+            self.until(lambda: self.machine.process.poll() is not None, "reset")
+        except (kd.Closed, OSError):
+            pass
+        assert self.machine.wait_end() == 0
+        self.kd.drain()
