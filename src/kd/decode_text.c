@@ -49,10 +49,10 @@ static void put_named(struct kd_out *out, const char *name, uint64_t value, bool
 }
 
 /* BOTH: a name is followed by its number. */
-static void put_value(struct kd_out *out, const struct kd_part *part, bool both)
+static void put_value(struct kd_out *out, const struct kd_field *field, const uint8_t *bytes,
+                      bool both)
 {
-    const struct kd_field *field = part->field;
-    uint64_t value = kd_get_uint(part->bytes, part->size);
+    uint64_t value = kd_get_uint(bytes, field->size);
     switch (field->format) {
     case KD_FORMAT_DEC:
     case KD_FORMAT_BOOL:
@@ -68,12 +68,12 @@ static void put_value(struct kd_out *out, const struct kd_part *part, bool both)
         put_flags(out, field, value);
         break;
     case KD_FORMAT_TEXT:
-        kd_out_quoted(out, part->bytes, part->size, part->size);
+        kd_out_quoted(out, bytes, field->size, field->size);
         break;
     case KD_FORMAT_BYTES:
     case KD_FORMAT_WORDS:
     case KD_FORMAT_PAD:
-        kd_out_bytes(out, part->bytes, part->size, ' ');
+        kd_out_bytes(out, bytes, field->size, ' ');
         break;
     default:
         put_number(out, value);
@@ -185,7 +185,10 @@ static const struct headline *headline_of(uint16_t type, uint32_t api)
 
 /* What a summary needs of an item. */
 struct facts {
-    struct kd_part fixed[FACTS_MAX];
+    struct {
+        const struct kd_field *field;
+        const uint8_t *bytes;
+    } fixed[FACTS_MAX];
     size_t count;
     uint8_t data_kind;
     const uint8_t *data; /* NULL = no data */
@@ -196,7 +199,8 @@ static void gather(void *context, const struct kd_part *part)
 {
     struct facts *facts = context;
     if (part->section == KD_SECTION_FIXED && part->field && facts->count < FACTS_MAX) {
-        facts->fixed[facts->count++] = *part;
+        facts->fixed[facts->count].field = part->field;
+        facts->fixed[facts->count++].bytes = part->bytes;
     } else if (part->section == KD_SECTION_DATA) {
         if (!facts->data) {
             facts->data = part->bytes;
@@ -219,7 +223,7 @@ static void put_fact(struct kd_out *out, const struct facts *facts, const char *
 {
     for (size_t i = 0; i < facts->count; i++) {
         if (is_called(facts->fixed[i].field->name, name, size)) {
-            put_value(out, &facts->fixed[i], false);
+            put_value(out, facts->fixed[i].field, facts->fixed[i].bytes, false);
             return;
         }
     }
@@ -463,7 +467,7 @@ static void put_field(struct text *text, const struct kd_part *part)
     } else if (bytes && part->size > DUMP_WIDTH) {
         put_long_field(text, part, indent);
     } else {
-        put_value(&text->out, part, true);
+        put_value(&text->out, part->field, part->bytes, true);
         if (format == KD_FORMAT_PAD)
             kd_out_text(&text->out, " (without meaning)");
         kd_out_char(&text->out, '\n');

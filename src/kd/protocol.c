@@ -97,8 +97,48 @@ static const struct kd_name names_Simulation[] = {
     NAME_END,
 };
 
+/* BUS_DATA_TYPE and INTERFACE_TYPE of the Windows driver kit's documentation. */
 static const struct kd_name names_BusDataType[] = {
+    {0, "Cmos"},
+    {1, "EisaConfiguration"},
+    {2, "Pos"},
+    {3, "CbusConfiguration"},
     {4, "PCIConfiguration"},
+    NAME_END,
+};
+
+static const struct kd_name names_InterfaceType[] = {
+    {0, "Internal"},     {1, "Isa"},    {2, "Eisa"}, {3, "MicroChannel"},
+    {4, "TurboChannel"}, {5, "PCIBus"}, NAME_END,
+};
+
+/* The parameters of ZwCreateFile, as its documentation names them. */
+static const struct kd_name names_FileAccess[] = {
+    {0x1, "READ_DATA"},        {0x2, "WRITE_DATA"},         {0x4, "APPEND_DATA"},
+    {0x8, "READ_EA"},          {0x10, "WRITE_EA"},          {0x20, "EXECUTE"},
+    {0x80, "READ_ATTRIBUTES"}, {0x100, "WRITE_ATTRIBUTES"}, {0x10000, "DELETE"},
+    {0x20000, "READ_CONTROL"}, {0x100000, "SYNCHRONIZE"},   NAME_END,
+};
+
+static const struct kd_name names_FileAttributes[] = {
+    {0x1, "READONLY"}, {0x2, "HIDDEN"},  {0x4, "SYSTEM"},      {0x10, "DIRECTORY"},
+    {0x20, "ARCHIVE"}, {0x80, "NORMAL"}, {0x100, "TEMPORARY"}, NAME_END,
+};
+
+static const struct kd_name names_FileShare[] = {
+    {1, "READ"},
+    {2, "WRITE"},
+    {4, "DELETE"},
+    NAME_END,
+};
+
+static const struct kd_name names_FileDisposition[] = {
+    {0, "Supersede"}, {1, "Open"},        {2, "Create"}, {3, "OpenIf"},
+    {4, "Overwrite"}, {5, "OverwriteIf"}, NAME_END,
+};
+
+static const struct kd_name names_ExceptionFlags[] = {
+    {1, "NONCONTINUABLE"},
     NAME_END,
 };
 
