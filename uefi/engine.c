@@ -236,6 +236,8 @@ static uint64_t handle_exception(struct cpu_frame *frame)
         return ENGINE_CHAIN;
     if (frame->vector == CPU_VECTOR_NMI)
         return break_in(frame, patience()) == KD_TARGET_NOT_HANDLED ? ENGINE_CHAIN : ENGINE_RESUME;
+    if (frame->vector == CPU_VECTOR_DEBUG)
+        frame->rflags &= ~(uint64_t)CPU_FLAG_TF; /* as NT does: a step is one step */
     if (frame->vector == CPU_VECTOR_BREAKPOINT)
         frame->rip--; /* KD's breakpoints are reported at the int3 itself */
     describe(&exception, frame);
@@ -291,23 +293,30 @@ static bool report_image(const struct module *module, bool unload, uint64_t pati
     return kd_target_resume(&engine.target) != KD_TARGET_ABANDONED;
 }
 
+static void report_module(struct module *module)
+{
+    bool is_new = module->state == MODULE_NEW;
+
+    if (!is_new)
+        kd_target_forget_range(&engine.target, module->base, module->size);
+    if (engine.config.modules != UEFI_MODULES_OFF && kd_target_attached(&engine.target))
+        (void)report_image(module, !is_new, PRINT_PATIENCE_US);
+    modules_reported(module);
+    if (is_new && same_name(module->name, engine.break_on_load)) {
+        engine.break_on_load[0] = 0;
+        (void)break_in(engine.frame, patience());
+    }
+}
+
+/* Unloads first: the new image may lie where the old one was. */
 static void report_modules(void)
 {
-    for (unsigned i = 0; i < MODULES_MAX; i++) {
-        struct module *module = modules_at(i);
-        bool is_new = module->state == MODULE_NEW;
+    static const enum module_state order[] = {MODULE_GONE, MODULE_NEW};
 
-        if (!is_new && module->state != MODULE_GONE)
-            continue;
-        if (!is_new)
-            kd_target_forget_range(&engine.target, module->base, module->size);
-        if (engine.config.modules != UEFI_MODULES_OFF && !engine.gone &&
-            kd_target_attached(&engine.target))
-            (void)report_image(module, !is_new, PRINT_PATIENCE_US);
-        modules_reported(module);
-        if (is_new && same_name(module->name, engine.break_on_load)) {
-            engine.break_on_load[0] = 0;
-            (void)break_in(engine.frame, patience());
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < MODULES_MAX; i++) {
+            if (modules_at(i)->state == order[round])
+                report_module(modules_at(i));
         }
     }
 }

@@ -30,14 +30,33 @@ static const EFI_GUID mp_guid = EFI_MP_SERVICES_PROTOCOL_GUID;
 static EFI_HANDLE own_image;
 static EFI_SYSTEM_TABLE *system;
 static EFI_EVENT image_event, check_event, exit_event;
+static void *image_registration;
 
 /* ---- Firmware's events ---- */
+
+/* The handles that got a LoadedImage protocol since the last call; the first call brings all. */
+static void take_notified_images(bool they_are_new)
+{
+    EFI_HANDLE handle;
+    UINTN size = sizeof handle;
+
+    while (!EFI_ERROR(system->BootServices->LocateHandle(ByRegisterNotify, NULL, image_registration,
+                                                         &size, &handle))) {
+        EFI_LOADED_IMAGE_PROTOCOL *image;
+
+        if (they_are_new && !EFI_ERROR(system->BootServices->HandleProtocol(
+                                handle, &loaded_image_guid, (void **)&image)))
+            modules_installed(image);
+        size = sizeof handle;
+    }
+}
 
 /* Runs inside LoadImage, before the new image's entry point. */
 static void EFIAPI on_loaded_image(EFI_EVENT event, void *context)
 {
     (void)event;
     (void)context;
+    take_notified_images(true);
     if (modules_scan()) {
         modules_find_names();
         (void)engine_call(ENGINE_MODULES, NULL);
@@ -81,12 +100,13 @@ static void EFIAPI on_exit_boot_services(EFI_EVENT event, void *context)
 static EFI_STATUS register_events(void)
 {
     EFI_BOOT_SERVICES *boot = system->BootServices;
-    void *registration;
     EFI_STATUS status;
 
     status = boot->CreateEvent(EVT_NOTIFY_SIGNAL, TPL_NOTIFY, on_loaded_image, NULL, &image_event);
     if (!EFI_ERROR(status))
-        status = boot->RegisterProtocolNotify(&loaded_image_guid, image_event, &registration);
+        status = boot->RegisterProtocolNotify(&loaded_image_guid, image_event, &image_registration);
+    if (!EFI_ERROR(status))
+        take_notified_images(false);
     if (!EFI_ERROR(status))
         status = boot->CreateEvent(EVT_TIMER | EVT_NOTIFY_SIGNAL, TPL_NOTIFY, on_check, NULL,
                                    &check_event);

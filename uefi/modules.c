@@ -306,6 +306,16 @@ bool modules_scan(void)
     return news;
 }
 
+void modules_installed(const EFI_LOADED_IMAGE_PROTOCOL *image)
+{
+    uint64_t flags = cpu_interrupts_off();
+    struct module *module = find((uint64_t)image->ImageBase);
+
+    if (module != NULL && !module->by_hand)
+        gone(module);
+    cpu_interrupts_restore(flags);
+}
+
 bool modules_poll(void)
 {
     if (table == NULL || (table->UpdateStatus & EFI_DEBUG_IMAGE_INFO_TABLE_MODIFIED) == 0 ||

@@ -48,6 +48,9 @@ void modules_init(EFI_SYSTEM_TABLE *system);
 bool modules_scan(void);
 /* Scans if the firmware has marked the table as changed. */
 bool modules_poll(void);
+/* Firmware has just installed IMAGE: one that is known at its base is another one, gone meanwhile,
+ * even if the pool gave the new image the same place and the same structure. */
+void modules_installed(const EFI_LOADED_IMAGE_PROTOCOL *image);
 /* Asks firmware for user-interface names. Outside exceptions only. */
 void modules_find_names(void);
 
