@@ -18,7 +18,8 @@
  *                               | RESET, send again      | RESET, RESEND_STOP     | answer, RESET
  *   5   other control           | -                      | -                      | -
  *  7,12 data, repeat            | ACK it                 | ACK it                 | ACK it
- *  8,9  data, damaged           | send RESEND            | send RESEND            | -
+ *  8,9  data, damaged (of a     | send RESEND            | send RESEND            | -
+ *       known type, else -)     |                        |                        |
  *  11   data, odd, first time   | send RESEND            | send RESEND            | -
  *       same odd packet again   | as row 6               | as row 10, 8, 14       | -
  *   6   data, id == expect      | ACKED; then judged as  | row 10, 8, 14          | -
@@ -51,7 +52,8 @@
  *       RESET, an echo          | -                                       | -
  *       RESET, else             | ids INITIAL, answer, RESET, send again  | ids INITIAL, answer,
  *                               |                                         | RESET
- *       data, damaged           | send RESEND; a repeat: ACK it           | same
+ *       data, damaged           | a repeat: ACK it; of a known type:      | same
+ *                               | send RESEND; else -                     |
  *       data, SYNC, new         | abandon, ids as it says, RESTARTED,     | ids, RESTARTED,
  *                               | ACK it, PACKET                          | ACK it, PACKET
  *       data, repeat            | ACK it                                  | same
@@ -449,6 +451,14 @@ static bool is_data_type(uint16_t type)
            (type < KD_PACKET_ACKNOWLEDGE || type > KD_PACKET_RESET);
 }
 
+/* Whether a damaged item is worth a RESEND: console text with zeros in it ("00000000 48 8b") looks
+ * like a data packet as far as its leader, and a firmware console must not be talked to. */
+static bool is_worth_resend(const struct kd_item *item)
+{
+    enum { TYPE_AT = 4, TYPE_SIZE = 2 };
+    return item->raw_size < TYPE_AT + TYPE_SIZE || is_data_type(kd_get_u16(item->raw + TYPE_AT));
+}
+
 /* Whether a packet with an unexpected header came before in the same form; if not, asks for it. */
 static bool is_odd_again(struct kd_link *link, const struct kd_link_print *print)
 {
@@ -522,7 +532,7 @@ static void target_data(struct kd_link *link, const struct kd_item *item)
     if (item->faults) {
         if (is_damaged_repeat(link, item))
             acknowledge_repeat(link, item);
-        else if (!is_running(link))
+        else if (!is_running(link) && is_worth_resend(item))
             queue_resend(link);
         return;
     }
@@ -696,7 +706,7 @@ static void debugger_data(struct kd_link *link, const struct kd_item *item)
     if (item->faults) {
         if (is_damaged_repeat(link, item))
             acknowledge_repeat(link, item);
-        else
+        else if (is_worth_resend(item))
             queue_resend(link);
         return;
     }
