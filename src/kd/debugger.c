@@ -1053,6 +1053,18 @@ static void link_forgot(struct kd_debugger *d, uint64_t now)
     }
 }
 
+/* After a RESET the link sends what it carries again with a new id, and the target cannot know it
+ * from a new packet: what must not take effect twice is taken back and asked about instead. */
+static void link_was_reset(struct kd_debugger *d, uint64_t now)
+{
+    struct kd_debugger_request *r = &d->request;
+    bool carried = d->owner == KD_OWNER_REQUEST && kd_link_busy(&d->link);
+    if (carried && r->op != KD_OP_NONE && !repeatable(r->api))
+        packet_ask(d, now, false);
+    else
+        link_forgot(d, now);
+}
+
 static void on_link_event(struct kd_debugger *d, uint64_t now, const struct kd_link_event *event)
 {
     switch (event->kind) {
@@ -1070,7 +1082,7 @@ static void on_link_event(struct kd_debugger *d, uint64_t now, const struct kd_l
         link_forgot(d, now);
         break;
     case KD_LINK_RESET:
-        link_forgot(d, now);
+        link_was_reset(d, now);
         break;
     case KD_LINK_NOTHING:
     case KD_LINK_DROPPED:
