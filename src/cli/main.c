@@ -18,6 +18,8 @@ static const struct subcommand {
 
 static const char *running = NULL;
 
+static void error_line(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
+
 static void error_line(const char *format, va_list arguments)
 {
     fflush(stdout);
