@@ -46,6 +46,7 @@ struct debug {
 
     bool attached; /* stopped at least once on this wire: version, modules are known */
     bool refresh;  /* they must be asked for again */
+    bool listing;  /* modules that come are those of the list, not news */
     struct kd_debugger_version version;
     struct kd_module *modules;
     size_t module_count, module_room;

@@ -76,7 +76,9 @@ static void on_down(struct endpoint *endpoint, const char *reason, size_t unsent
     s->up = false;
     snprintf(s->reason, sizeof s->reason, "%s", reason);
     kd_debugger_disconnected(&s->debugger);
-    if (s->on_notice != NULL)
+    if (kd_debugger_heard(&s->debugger) == KD_HEARD_NOTHING)
+        s->ended = true; /* turned away at once: trying again would be no different */
+    else if (s->on_notice != NULL)
         s->on_notice(s->context, reason);
     pump(s);
 }

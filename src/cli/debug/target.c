@@ -96,7 +96,7 @@ void debug_on_event(void *context, const struct kd_debugger_event *event)
     }
     case KD_DEBUGGER_MODULE_LOADED:
         debug_module_add(d, event->module);
-        if (!kd_debugger_busy(&d->session.debugger) || d->first_stop_seen)
+        if (!d->listing)
             tell_module(d, "load", event->module);
         break;
     case KD_DEBUGGER_MODULE_UNLOADED:
@@ -253,15 +253,16 @@ static int hit_number(struct debug *d, const struct kd_stop *stop)
     return -1;
 }
 
-static void code_line(const struct kd_stop *stop, char *line, size_t size)
+/* The bytes of the first instruction of CODE as hex digits. */
+static void code_line(const uint8_t *code, size_t count, char *line, size_t size)
 {
     struct x86_instruction instruction;
-    size_t count = stop->instruction_count, at = 0;
-    if (x86_decode(&instruction, stop->instructions, count) == KD_OK)
+    size_t at = 0;
+    if (x86_decode(&instruction, code, count) == KD_OK)
         count = instruction.length;
     line[0] = '\0';
     for (size_t i = 0; i < count && size - at > 3; i++)
-        at += (size_t)snprintf(line + at, size - at, "%02x", stop->instructions[i]);
+        at += (size_t)snprintf(line + at, size - at, "%02x", code[i]);
 }
 
 static void describe_stop(struct debug *d, const struct kd_stop *stop, char *text, size_t size)
@@ -269,7 +270,7 @@ static void describe_stop(struct debug *d, const struct kd_stop *stop, char *tex
     char where[KD_MODULE_PATH_MAX + 32], code[2 * KD_INSTRUCTION_STREAM_MAX + 1];
     char head[KD_MODULE_PATH_MAX + 128] = "";
     debug_location(d, stop->program_counter, where, sizeof where);
-    code_line(stop, code, sizeof code);
+    code_line(stop->instructions, stop->instruction_count, code, sizeof code);
     if (stop->kind == KD_STOP_LOAD || stop->kind == KD_STOP_UNLOAD)
         snprintf(head, sizeof head, "Module %s: %s\n",
                  stop->kind == KD_STOP_LOAD ? "loaded" : "unloaded", stop->module.path);
@@ -316,11 +317,14 @@ static void show_stop(struct debug *d, const struct kd_stop *stop)
 void debug_show_location(struct debug *d)
 {
     const struct kd_stop *stop = kd_debugger_stop(&d->session.debugger);
-    char where[KD_MODULE_PATH_MAX + 32], code[2 * KD_INSTRUCTION_STREAM_MAX + 1] = "";
+    char where[KD_MODULE_PATH_MAX + 32], text[2 * KD_INSTRUCTION_STREAM_MAX + 1] = "";
+    uint8_t code[KD_INSTRUCTION_STREAM_MAX];
     if (stop->program_counter == debug_rip(d))
-        code_line(stop, code, sizeof code);
+        code_line(stop->instructions, stop->instruction_count, text, sizeof text);
+    else if (session_read(&d->session, debug_rip(d), code, sizeof code))
+        code_line(code, sizeof code, text, sizeof text);
     say_text(&d->say, "%s:\n%s %s\n", debug_location(d, debug_rip(d), where, sizeof where),
-             say_address(debug_rip(d)), code);
+             say_address(debug_rip(d)), text);
 }
 
 static bool int3_at_pc(struct debug *d)
@@ -658,7 +662,9 @@ bool debug_attach(struct debug *d)
         } else if (d->prompted) {
             answer_prompt(d);
         } else if (result == KD_E_CLOSED) {
-            return debug_fail(d, "%s", s->reason);
+            return debug_fail(d, "%s%s", s->reason,
+                              s->ever_up ? "; is another debugger attached there?"
+                                         : "; check the address, and that the target is up");
         } else if (result == KD_E_CANCELLED) {
             return debug_fail(d, "interrupted before the target was stopped");
         } else if (result == KD_E_TIMEOUT) {
