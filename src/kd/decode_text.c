@@ -9,6 +9,7 @@ enum {
     PREVIEW_TEXT = KD_PRINT_MAX,
     /* Fields of the fixed part: STATE_CHANGE64 has the most, 36. */
     FACTS_MAX = 64,
+    TELLING_MAX = 4, /* fields of a structure in the data that a summary shows */
     NAME_WIDTH = 26, /* fits nearly all field names; a longer one moves its value */
     DUMP_WIDTH = 16,
 };
@@ -163,8 +164,7 @@ static const struct headline headlines[] = {
      "number {HardwareBreakPointNumber}", "available {Available}"},
     {KD_PACKET_CONTROL_REQUEST, KD_API_RELEASE_HARDWARE_BREAKPOINT,
      "number {HardwareBreakPointNumber}", ""},
-    {KD_PACKET_FILE_IO, KD_API_CREATE_FILE, "access {DesiredAccess}",
-     "{Status}, handle {Handle}, {Length} bytes"},
+    {KD_PACKET_FILE_IO, KD_API_CREATE_FILE, "", "{Status}, handle {Handle}, {Length} bytes"},
     {KD_PACKET_FILE_IO, KD_API_READ_FILE, "handle {Handle}, offset {Offset}, {Length} bytes",
      "{Status}, {Length} bytes"},
     {KD_PACKET_FILE_IO, KD_API_WRITE_FILE, "handle {Handle}, offset {Offset}, {Length} bytes",
@@ -183,32 +183,27 @@ static const struct headline *headline_of(uint16_t type, uint32_t api)
     return NULL;
 }
 
+/* The fields of structures in the data that tell most. */
+static const char *const telling_fields[] = {
+    "Rip", "Rsp", "Eip", "Esp", "Pc", "Sp", "Cr0", "Cr3", "DllBase", "SizeOfImage", "PteBase",
+};
+
+struct fact {
+    const struct kd_field *field;
+    const uint8_t *bytes;
+};
+
 /* What a summary needs of an item. */
 struct facts {
-    struct {
-        const struct kd_field *field;
-        const uint8_t *bytes;
-    } fixed[FACTS_MAX];
+    struct fact fixed[FACTS_MAX];
     size_t count;
+    struct fact telling[TELLING_MAX];
+    size_t telling_count;
+    const struct kd_structure *structure; /* of the data; NULL = plain bytes */
     uint8_t data_kind;
     const uint8_t *data; /* NULL = no data */
     size_t data_size;
 };
-
-static void gather(void *context, const struct kd_part *part)
-{
-    struct facts *facts = context;
-    if (part->section == KD_SECTION_FIXED && part->field && facts->count < FACTS_MAX) {
-        facts->fixed[facts->count].field = part->field;
-        facts->fixed[facts->count++].bytes = part->bytes;
-    } else if (part->section == KD_SECTION_DATA) {
-        if (!facts->data) {
-            facts->data = part->bytes;
-            facts->data_kind = part->data;
-        }
-        facts->data_size += part->size; /* the parts follow each other */
-    }
-}
 
 static bool is_called(const char *name, const char *from, size_t size)
 {
@@ -217,6 +212,40 @@ static bool is_called(const char *name, const char *from, size_t size)
             return false;
     }
     return !name[size];
+}
+
+static bool is_telling(const char *name)
+{
+    for (size_t i = 0; i < sizeof(telling_fields) / sizeof(telling_fields[0]); i++) {
+        const char *telling = telling_fields[i];
+        size_t size = 0;
+        while (telling[size])
+            size++;
+        if (is_called(name, telling, size))
+            return true;
+    }
+    return false;
+}
+
+static void gather_data(struct facts *facts, const struct kd_part *part)
+{
+    if (!facts->data) {
+        facts->data = part->bytes;
+        facts->data_kind = part->data;
+        facts->structure = part->structure;
+    }
+    facts->data_size += part->size; /* the parts follow each other */
+    if (part->field && facts->telling_count < TELLING_MAX && is_telling(part->field->name))
+        facts->telling[facts->telling_count++] = (struct fact){part->field, part->bytes};
+}
+
+static void gather(void *context, const struct kd_part *part)
+{
+    struct facts *facts = context;
+    if (part->section == KD_SECTION_FIXED && part->field && facts->count < FACTS_MAX)
+        facts->fixed[facts->count++] = (struct fact){part->field, part->bytes};
+    else if (part->section == KD_SECTION_DATA)
+        gather_data(facts, part);
 }
 
 static void put_fact(struct kd_out *out, const struct facts *facts, const char *name, size_t size)
@@ -245,10 +274,29 @@ static void put_template(struct kd_out *out, const struct facts *facts, const ch
     }
 }
 
+/* "LoaderEntry64 of 136 bytes, DllBase 0x..., SizeOfImage 0x..." */
+static void put_structure(struct kd_out *out, const struct facts *facts)
+{
+    kd_out_text(out, facts->structure->name);
+    kd_out_text(out, " of ");
+    kd_out_dec(out, facts->data_size);
+    kd_out_text(out, " bytes");
+    for (size_t i = 0; i < facts->telling_count; i++) {
+        kd_out_text(out, ", ");
+        kd_out_text(out, facts->telling[i].field->name);
+        kd_out_char(out, ' ');
+        put_value(out, facts->telling[i].field, facts->telling[i].bytes, false);
+    }
+}
+
 static void put_preview(struct kd_out *out, const struct facts *facts)
 {
     const uint8_t *data = facts->data;
     size_t size = facts->data_size;
+    if (facts->structure) {
+        put_structure(out, facts);
+        return;
+    }
     switch (facts->data_kind) {
     case KD_DATA_TEXT:
         kd_out_quoted(out, data, kd_out_trimmed(data, size, 1), PREVIEW_TEXT);
@@ -258,16 +306,6 @@ static void put_preview(struct kd_out *out, const struct facts *facts)
         break;
     case KD_DATA_UTF16:
         kd_out_quoted_utf16(out, data, kd_out_trimmed(data, size, 2), PREVIEW_TEXT);
-        break;
-    case KD_DATA_CONTEXT:
-    case KD_DATA_CONTEXT_PART:
-    case KD_DATA_BREAKPOINTS:
-    case KD_DATA_HANDLES:
-    case KD_DATA_ADDRESSES:
-        kd_out_text(out, kd_data_kind_name(facts->data_kind));
-        kd_out_text(out, " of ");
-        kd_out_dec(out, size);
-        kd_out_text(out, " bytes");
         break;
     default:
         kd_out_bytes_cut(out, data, size, PREVIEW_BYTES);

@@ -228,6 +228,8 @@ static void module_list_is_followed(void **state)
         assert_json_gives_bytes_back(&session, KD_TO_DEBUGGER, &item);
         assert_shows("\"LoaderEntry64\":{");
     }
+    shown_summary(&shown, &session, KD_TO_DEBUGGER, &item);
+    assert_shows("LoaderEntry64 of 136 bytes, DllBase 0x0, SizeOfImage 0x0");
 
     body = make_manipulate(KD_API_ReadVirtualMemory, 4);
     KD_PUT(body, ReadMemory, TargetBaseAddress, 0x4000);
