@@ -71,7 +71,7 @@ static void feed(const uint8_t *bytes, size_t size)
 
 static void observe(const uint8_t *bytes, size_t size)
 {
-    struct kd_item item;
+    struct kd_item item = {0};
     for (size_t at = 0; at < size || item.kind != KD_ITEM_NONE;) {
         at += kd_stream_feed(&observer, bytes + at, size - at, &item);
         check(item.kind != KD_ITEM_JUNK && item.faults == 0);

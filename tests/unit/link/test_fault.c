@@ -79,7 +79,7 @@ static struct tally send_all(const char *spec, enum sim_fault_kind kind)
     }
     drain(UINT64_MAX);
     uint64_t done = sim_fault_count(wire, kind);
-    assert_true(done > PACKETS / 2 / 10 / 2 && done < PACKETS / 10 * 2);
+    assert_true(done > PACKETS / 2 / 10 / 2 && done < PACKETS / 5);
     assert_true(sim_fault_deadline(wire) == UINT64_MAX);
     return count();
 }
@@ -115,7 +115,7 @@ static void test_drop(void **state)
 
 static void test_lose(void **state)
 {
-    size_t whole = PACKETS / 2 * (16 + 73);
+    size_t whole = (size_t)PACKETS / 2 * (16 + 73);
     (void)state;
     struct tally tally = send_all("seed=1,lose=10%", SIM_FAULT_LOSE_BYTE);
     assert_int_equal(out_size, whole - sim_fault_count(wire, SIM_FAULT_LOSE_BYTE));

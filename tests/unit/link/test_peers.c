@@ -232,7 +232,7 @@ static void link_send(uint16_t type, uint32_t api, uint32_t number, size_t size)
     kd_put_u32(body, api);
     kd_put_u32(body + 16, number);
     if (kd_link_send(&link, now, type, body, size, NULL, 0) == 0)
-        patience = now + 5 * TIMEOUT_US;
+        patience = now + UINT64_C(5) * TIMEOUT_US;
 }
 
 /* The reply may come before its request is acknowledged: then that is waited for. */

@@ -467,7 +467,7 @@ static void test_control_queue_is_bounded(void **state)
         assert_int_equal(kd_link_feed(&t.link, t.now, bytes, size), size);
     }
     assert_true(kd_link_stats(&t.link)->controls_lost > 900 / 2);
-    assert_true(kd_link_output(&t.link, &out) <= KD_LINK_CONTROLS_MAX * KD_HEADER_SIZE);
+    assert_true(kd_link_output(&t.link, &out) <= (size_t)KD_LINK_CONTROLS_MAX * KD_HEADER_SIZE);
 }
 
 /* A wire that takes bytes slowly is not a silent debugger. */
