@@ -152,7 +152,8 @@ void kd_link_send_break_in(struct kd_link *link, uint64_t now);
 size_t kd_link_output(struct kd_link *link, const uint8_t **bytes);
 void kd_link_written(struct kd_link *link, uint64_t now, size_t size);
 
-/* Forgets everything in flight and starts with initial ids (the wire was replaced). */
+/* Forgets everything in flight and starts with initial ids (the wire was replaced): bytes that
+ * output gave out before must not be reported with `written` any more. Counters stay. */
 void kd_link_restart(struct kd_link *link);
 
 const struct kd_link_stats *kd_link_stats(const struct kd_link *link);
