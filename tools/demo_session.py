@@ -19,12 +19,14 @@ KDWIRE = os.path.join(TOP, "dist", "linux", "kdwire")
 UEFI = os.path.join(TOP, "dist", "uefi")
 FIRMWARE = "/usr/share/ovmf/OVMF.fd"
 RECORDING = os.path.join(TOP, "build", "demo.pcapng")
+START_LIMIT_S = 30
 BOOT_LIMIT_S = 120  # the firmware needs 4 to 10 s; a loaded machine may need many times that
 
 COMMANDS = [
     ("What is this machine?", "vertarget"),
+    ("Run on: windbg.efi stops once before anything else is started", "g; .wait"),
     ("Run to the sample program: stop when hello.efi is loaded", "sxe ld:hello; g; .wait"),
-    ("The images that are loaded, with the names of their PDBs", "lm"),
+    ("Some of the images that are loaded", "lm m windbg; lm m hello; lm m D*"),
     ("Set a breakpoint in hello.efi and run to it", "bp hello+{offset:x}; g; .wait"),
     ("Registers, stack and code there", "r; k; db @rip L20"),
     ("Step three times", "t; t; t"),
@@ -79,19 +81,19 @@ def make_boot_folder(folder):
                    "next-options = loop\n")
 
 
+def wait_for(condition, what):
+    until = time.monotonic() + START_LIMIT_S
+    while not condition():
+        if time.monotonic() > until:
+            sys.exit(f"demo: waited {START_LIMIT_S} s in vain for {what}")
+        time.sleep(0.05)
+
+
 def qmp_command(path, name):
-    """One QMP command; QEMU's monitor may need a moment to be there."""
-    until = time.monotonic() + 30
-    while True:
-        try:
-            monitor = socket.socket(socket.AF_UNIX)
-            monitor.connect(path)
-            break
-        except OSError:
-            monitor.close()
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
+    """One QMP command."""
+    wait_for(lambda: os.path.exists(path), "QEMU's monitor")
+    monitor = socket.socket(socket.AF_UNIX)
+    monitor.connect(path)
     with monitor, monitor.makefile("rw") as stream:
         stream.readline()
         for command in ("qmp_capabilities", name):
@@ -155,6 +157,7 @@ def main():
                          "--target", f"tcp:127.0.0.1:{port}", "--record", RECORDING]
         print(" ".join(relay_command).replace(TOP + "/", ""))
         relay = processes.start(*relay_command)
+        wait_for(lambda: os.path.exists(door), "the relay to listen")
 
         script = []
         for title, commands in COMMANDS:

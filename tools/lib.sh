@@ -19,10 +19,13 @@ step() {
     fi
 }
 
-# configure NAME OPTIONS...: makes build/NAME once; Meson keeps it up to date from then on.
+# configure NAME OPTIONS...: makes build/NAME, anew if the options are others than before; from then
+# on Meson keeps it up to date.
 configure() {
     configure_name=$1
     shift
-    [ -f "build/$configure_name/build.ninja" ] ||
-        step "configure $configure_name" meson setup "build/$configure_name" "$@"
+    [ "$(cat "build/$configure_name.options" 2>/dev/null)" != "$*" ] || return 0
+    rm -rf "build/$configure_name"
+    step "configure $configure_name" meson setup "build/$configure_name" "$@"
+    printf '%s\n' "$*" >"build/$configure_name.options"
 }
