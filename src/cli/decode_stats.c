@@ -169,8 +169,8 @@ static void count_stops(struct decode_stats *stats, uint64_t time_ns, const stru
 /* After a RESET the same packet comes without the SYNC bit. */
 static bool same_packet(const struct kd_header *a, const struct kd_header *b)
 {
-    return ((a->id ^ b->id) & ~KD_ID_SYNC) == 0 && a->type == b->type && a->byte_count == b->byte_count &&
-           a->checksum == b->checksum;
+    return ((a->id ^ b->id) & ~KD_ID_SYNC) == 0 && a->type == b->type &&
+           a->byte_count == b->byte_count && a->checksum == b->checksum;
 }
 
 static void count_control(struct decode_stats *stats, enum kd_direction direction,
