@@ -629,6 +629,9 @@ int cmd_sim(int argc, char **argv)
     if (result == CLI_DONE && end) {
         if (endpoint_parse(&spec, end, message) < 0)
             result = cli_usage_error("%s", message);
+        else if (spec.kind == ENDPOINT_STDIO && s->json)
+            result = cli_usage_error("--json and the endpoint stdio both want standard output; "
+                                     "use another endpoint, for example unix-listen:PATH");
         else if ((result = start_session(s)) == CLI_DONE)
             result = serve(s, &spec);
     }

@@ -628,6 +628,8 @@ void sim_enter_break_point(struct sim_machine *m, uint32_t number)
 {
     struct sim_cpu *cpu = &m->cpus[number];
     uint8_t back[8];
+    if (cpu->stop_skip && cpu->rip == cpu->stop_skip)
+        cpu->rip++; /* behind the marker of the service it came from */
     kd_put_u64(back, cpu->rip);
     if (sim_cpu_access(m, cpu->gpr[SIM_RSP] - 8, back, sizeof back, SIM_WRITE)) {
         cpu->gpr[SIM_RSP] -= 8;
