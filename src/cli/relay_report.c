@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "cli.h"
+#include "io/output.h"
 
 enum {
     STATUS_MAX = 512,
@@ -43,8 +44,12 @@ static void json_start(FILE *out, const char *name)
             now.tv_nsec / 1000, name);
 }
 
-static void json_event(const struct relay_event *event)
+static void json_event(struct relay_report *report, const struct relay_event *event)
 {
+    if (!output_ready(stdout)) { /* the session matters more than its story */
+        report->unsaid++;
+        return;
+    }
     json_start(stdout, relay_event_name(event->kind));
     json_string(stdout, "end", event->end);
     if (event->kind == RELAY_EVENT_DROP || event->kind == RELAY_EVENT_DOWN)
@@ -103,8 +108,9 @@ void relay_report_event(struct relay_report *report, const struct relay *relay,
 {
     const char *word = verb(event->kind);
     if (report->json)
-        json_event(event);
-    if ((report->quiet && !is_error(event->kind)) || (!word && !report->verbose))
+        json_event(report, event);
+    if ((report->quiet && !is_error(event->kind)) || (!word && !report->verbose) ||
+        !output_ready(stderr))
         return;
     erase_status(report);
     if (!word)
@@ -132,7 +138,7 @@ static const char *peer_of(const struct relay *relay, enum relay_end_name name)
 
 void relay_report_status(struct relay_report *report, const struct relay *relay)
 {
-    if (!report->status)
+    if (!report->status || !output_ready(stderr))
         return;
     const struct monitor *monitor = &relay->monitor;
     char up[32], down[32], line[STATUS_MAX];
@@ -151,7 +157,7 @@ void relay_report_status(struct relay_report *report, const struct relay *relay)
     fflush(stderr);
 }
 
-static void json_summary(const struct relay *relay)
+static void json_summary(const struct relay_report *report, const struct relay *relay)
 {
     const struct monitor *monitor = &relay->monitor;
     json_start(stdout, relay_event_name(RELAY_EVENT_SUMMARY));
@@ -167,20 +173,21 @@ static void json_summary(const struct relay *relay)
     uint64_t trips = monitor->round_trips ? monitor->round_trips : 1;
     printf(",\"stops\":%" PRIu64 ",\"breakins\":%" PRIu64 ",\"resets\":%" PRIu64
            ",\"round_trips\":%" PRIu64 ",\"round_trip_us\":{\"min\":%.1f,\"mean\":%.1f,"
-           "\"max\":%.1f},\"records\":%" PRIu64 ",\"observers_missed\":%" PRIu64 "}\n",
+           "\"max\":%.1f},\"records\":%" PRIu64 ",\"observers_missed\":%" PRIu64
+           ",\"events_unsaid\":%" PRIu64 "}\n",
            monitor->stops, monitor->break_ins, monitor->resets, monitor->round_trips,
            (double)monitor->round_trip_min_ns / 1e3,
            (double)(monitor->round_trip_sum_ns / trips) / 1e3,
            (double)monitor->round_trip_max_ns / 1e3, relay->recorder.records,
-           relay->observers.missed_total);
+           relay->observers.missed_total, report->unsaid);
     fflush(stdout);
 }
 
 void relay_report_summary(struct relay_report *report, const struct relay *relay)
 {
-    if (report->json)
-        json_summary(relay);
-    if (report->quiet)
+    if (report->json && output_ready(stdout))
+        json_summary(report, relay);
+    if (report->quiet || !output_ready(stderr))
         return;
     erase_status(report);
     report->status = false;

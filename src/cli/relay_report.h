@@ -11,6 +11,7 @@ struct relay_report {
     bool verbose; /* stops, resends and resets as lines too */
     bool status;  /* standard error is a terminal: a status line */
     bool status_shown;
+    uint64_t unsaid; /* events left out because nobody reads standard output */
 };
 
 /* One event, in all forms that are wanted. */

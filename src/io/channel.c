@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(ENDPOINT_QUEUE_HIGH + ENDPOINT_READ_MAX <= ENDPOINT_QUEUE_MAX,
+               "the read that fills the queue must fit");
+
 struct channel *channel_new(uv_loop_t *loop)
 {
     struct channel *channel = calloc(1, sizeof(*channel));

@@ -51,13 +51,14 @@ enum {
     ENDPOINT_HOST_MAX = 256,    /* longest DNS name (RFC 1035) and its NUL */
     ENDPOINT_MESSAGE_MAX = 512, /* one line to the user */
     /* Bytes that wait for a peer that reads slowly. Large enough that a reader's short nap does
-     * not stop a bulk transfer, small enough to be nothing beside the program itself. */
+     * not stop a bulk transfer, small enough to be nothing beside the program itself; holds one
+     * more read (ENDPOINT_READ_MAX) when it is at its high mark. */
     ENDPOINT_QUEUE_MAX = 512 * 1024,
     /* Above this the source should be paused (endpoint_write's result tells), and the `drained`
      * callback comes when the queue is below the low mark again. */
     ENDPOINT_QUEUE_HIGH = 192 * 1024,
     ENDPOINT_QUEUE_LOW = 64 * 1024,
-    /* Most bytes given to one data callback. */
+    /* Most bytes given to one data callback: fewer wake-ups of the reader in a bulk transfer. */
     ENDPOINT_READ_MAX = 256 * 1024,
 };
 

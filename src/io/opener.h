@@ -34,7 +34,7 @@ enum {
     ENDPOINT_STEADY_MS = 1000,    /* up for so long: the next pause is the first again */
     ENDPOINT_PROBE_MS = 2500,     /* the system probes after 1 s at most, and once more */
     ENDPOINT_PROBE_STEP_MS = 20,
-    ENDPOINT_STUCK_MS = 10000, /* no byte left for so long: nobody reads there any more */
+    ENDPOINT_STUCK_MS = 5000, /* no byte left for so long: nobody reads there any more */
     ENDPOINT_BACKLOG = 16,
 };
 

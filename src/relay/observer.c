@@ -112,6 +112,7 @@ static struct observer *add_observer(struct observer_end *end, struct channel *c
         free(observer);
         return NULL;
     }
+    tell(all, OBSERVER_JOINING, peer);
     observer->end = end;
     observer->channel = channel;
     observer->next = end->first;

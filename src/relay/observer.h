@@ -36,7 +36,8 @@ struct observer_end {
 };
 
 enum observer_event {
-    OBSERVER_NOTICE, /* what the endpoint has to say; notice is set */
+    OBSERVER_NOTICE,  /* what the endpoint has to say; notice is set */
+    OBSERVER_JOINING, /* about to be added: what came before is not for it */
     OBSERVER_UP,
     OBSERVER_DOWN,
     OBSERVER_MISSED,

@@ -368,6 +368,10 @@ static void on_observer_event(struct observers *observers, enum observer_event w
         [ENDPOINT_REFUSED] = RELAY_EVENT_REFUSED,     [ENDPOINT_REPLACED] = RELAY_EVENT_REPLACED,
         [ENDPOINT_WARNING] = RELAY_EVENT_WARNING,
     };
+    if (what == OBSERVER_JOINING) {
+        drain_tap(observers->context);
+        return;
+    }
     enum relay_event_kind kind = what == OBSERVER_NOTICE ? notices[notice] : kinds[what];
     report(observers->context, kind, "observer", text);
 }

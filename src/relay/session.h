@@ -31,8 +31,9 @@ enum relay_end_name {
 };
 
 enum {
-    /* Bytes that wait for the pace. The debugger is read no more when it is half full. */
-    RELAY_PACE_QUEUE = 256 * 1024,
+    /* Bytes that wait for the pace. The debugger is read no more when it is half full, and the
+     * other half takes the read that filled it. */
+    RELAY_PACE_QUEUE = 2 * ENDPOINT_READ_MAX,
     RELAY_TICK_MS = 200,      /* housekeeping: byte time-outs, silence, reports of drops */
     RELAY_FAREWELL_MS = 1000, /* at the end: for observers to take what waits for them */
     RELAY_FAREWELL_STEP_MS = 10,

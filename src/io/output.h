@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Lines to people and programs that must never stop the session they tell about. */
+#ifndef KDWIRE_IO_OUTPUT_H
+#define KDWIRE_IO_OUTPUT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+enum {
+    OUTPUT_LINE_MAX = 2048, /* below what a pipe takes at once (PIPE_BUF, 4096) */
+};
+
+/* Whether a line of OUTPUT_LINE_MAX bytes can be written to FILE now without waiting. */
+bool output_ready(FILE *file);
+
+#endif
