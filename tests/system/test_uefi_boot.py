@@ -39,7 +39,7 @@ def skip_without_qemu():
 
 def walk_to_hello(debugger):
     """From the engine's first stop to hello.efi's own int3, and to its end."""
-    debugger.attach()
+    debugger.attach(reset_after=qemu.PATIENCE)
     debugger.go()
     stop = debugger.wait_stop()
     module = next(m for m in debugger.loads if m.name.lower() == "hello.efi" and not m.unload)
@@ -55,9 +55,10 @@ def test_started_as_a_kernel(machine, port):
     files = {"EFI/BOOT/BOOTX64.EFI": image("hello")}
     config = config_text({"port": f"com{port}", "modules": "all"})
     with volume(files) as disk, qemu.Machine(machine, kernel=image("windbg"), kd_port=port, disk=disk,
+                                             serial={3 if port == 1 else 1: "file"},
                                              fw_cfg={"opt/kdwire/config": config.encode()}) as m:
         debugger = k.Kd(m.kd, qemu.PATIENCE)
-        debugger.attach()
+        debugger.attach(reset_after=qemu.PATIENCE)
         debugger.go()
         # A boot option carries no options of ours: hello does not stop by itself.
         debugger.wait_print("hello.efi is done")

@@ -67,6 +67,10 @@ class Closed(KdError):
     """The other end hung up."""
 
 
+class LinkReset(KdError):
+    """The target reset the link: what was under way is lost, and a stop is reported anew."""
+
+
 class Fields:
     """Named fields over a block of bytes: `context.Rip`, `context.Rip = 1`."""
 
@@ -140,6 +144,7 @@ class Kd:
         self.buffer = bytearray()
         self.out_id = self.in_id = INITIAL_ID
         self.awaiting_reset = False
+        self.resets_sent = 0
         self.acked = None
         self.resend_asked = False
         self.prints = ""
@@ -201,6 +206,8 @@ class Kd:
             return kind, number, body
 
     def _control(self, kind, number=0):
+        if kind == RESET:
+            self.resets_sent += 1
         self.sock.sendall(CONTROL_LEADER + struct.pack("<HHII", kind, 0, number, 0))
 
     def _one(self, deadline):
@@ -221,13 +228,17 @@ class Kd:
             self.resends += 1
         elif kind == RESET:
             self.out_id = self.in_id = INITIAL_ID
-            if not self.awaiting_reset:
+            if self.resets_sent:
+                self.resets_sent -= 1       # an answer, perhaps a late one; answering it would never end
+            else:
                 self._control(RESET)
+                self.resets_sent = 0        # it will not be answered again
             self.awaiting_reset = False
         else:
             if number & SYNC:
                 self.in_id = number & ~SYNC
                 self.out_id = INITIAL_ID
+                self.awaiting_reset = False     # what was sent before nobody heard
             number &= ~SYNC
             self._control(ACK, number)
             if number == self.in_id:
@@ -270,7 +281,7 @@ class Kd:
                 if not self._one(deadline):
                     break
                 if self.out_id != number and self.acked != number:
-                    raise KdError("the target reset the link while a packet was under way")
+                    raise LinkReset("the target reset the link while a packet was under way")
                 if len(self.replies) + len(self.stops) > have:
                     break           # an answer is as good as an ACK
             else:
@@ -286,18 +297,19 @@ class Kd:
 
     # ---- attach, stops, prints --------------------------------------------------------------
 
-    def attach(self, seconds=None, break_in=False):
+    def attach(self, seconds=None, break_in=False, reset_after=2.0):
         """Wait for a stopped target (or stop it); returns the stop.
 
         A target that is stopping now reports by itself; one that stopped long ago is woken by RESET,
         and then its report comes once more, which is why the answer to the RESET is waited for.
+        A machine that is still booting wants a debugger that only listens: a large reset_after.
         """
         deadline = time.monotonic() + (seconds or self.patience)
         if break_in:
             self.sock.sendall(BREAK_IN)
         stop = None
         while time.monotonic() < deadline:
-            until = min(deadline, time.monotonic() + 2.0)
+            until = min(deadline, time.monotonic() + reset_after)
             while not (stop and not self.awaiting_reset) and self._one(until):
                 stop = self._take_stop() or stop
             if stop and not self.awaiting_reset:
@@ -333,7 +345,10 @@ class Kd:
                 self.stop = stop
                 if loads:
                     return stop
-                self.go()
+                try:
+                    self.go()
+                except LinkReset:
+                    pass            # the load is reported again
                 continue
             self.stop = stop
             return stop
@@ -394,7 +409,11 @@ class Kd:
     def _request(self, api, union=b"", data=b"", processor=0):
         body = struct.pack("<IHHII", api, 0, processor, 0x103, 0) + union.ljust(40, b"\0") + data
         self.replies.clear()
-        self._send(STATE_MANIPULATE, body)
+        try:
+            self._send(STATE_MANIPULATE, body)
+        except LinkReset:
+            self._send(STATE_MANIPULATE, body)
+            self.stops.clear()      # the same stop once more
         deadline = time.monotonic() + self.patience
         while True:
             while self.replies:

@@ -71,7 +71,10 @@ class Qmp:
 
     def _reply(self):
         while True:
-            line = self.file.readline()
+            try:
+                line = self.file.readline()
+            except OSError:
+                line = ""
             if not line:
                 raise QemuError("QEMU closed its control socket")
             message = json.loads(line)
@@ -146,14 +149,20 @@ class Machine:
         if append:
             args += ["-append", append]
         if disk:
-            args += ["-drive", f"if=none,id=d0,format=raw,file={disk}", "-device", "virtio-blk-pci,drive=d0,bootindex=0"]
+            # A kernel is boot entry 0 by itself.
+            args += ["-drive", f"if=none,id=d0,format=raw,file={disk}",
+                     "-device", f"virtio-blk-pci,drive=d0,bootindex={1 if kernel else 0}"]
         if snapshot:
             args += ["-incoming", f"exec:cat '{snapshot}'"]
         args += extra
         self.arguments = args
         self.stderr = open(self.path("stderr"), "wb+")
         self.process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=self.stderr, stderr=self.stderr)
-        self.qmp = Qmp(self._connect("qmp"))
+        try:
+            self.qmp = Qmp(self._connect("qmp"))
+        except QemuError as error:
+            self.process.wait(PATIENCE)
+            raise QemuError(f"{error}: {self.errors()}") from None
         self.kd = self._connect("kd")
         if snapshot:
             self.until(lambda: self.qmp.command("query-status")["status"] in ("paused", "prelaunch"), "restored")
