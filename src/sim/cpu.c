@@ -239,7 +239,7 @@ static void set_result_flags(struct step *s, uint64_t result)
 {
     unsigned ones = 0;
     for (unsigned i = 0; i < 8; i++)
-        ones += result >> i & 1;
+        ones += (unsigned)(result >> i) & 1;
     set_flag(s, FLAG_ZF, (result & mask_of(s->size)) == 0);
     set_flag(s, FLAG_SF, result >> (8 * s->size - 1) & 1);
     set_flag(s, FLAG_PF, ones % 2 == 0);
