@@ -13,12 +13,17 @@ enum {
     OPTIONAL_SIZE = 240, /* PE32+ with 16 data directories */
     SECTIONS_OFFSET = OPTIONAL_OFFSET + OPTIONAL_SIZE,
     SECTION_SIZE = 40,
+    EXCEPTION_DIRECTORY = 3,
     DEBUG_DIRECTORY = 6,
     DEBUG_ENTRY_SIZE = 28,
     DEBUG_CODEVIEW = 2,
     DEBUG_OFFSET = SIM_RVA_RDATA, /* the debug directory, and the record behind it */
     RSDS_OFFSET = DEBUG_OFFSET + 32,
-    RSDS_HEADER = 24, /* magic, GUID, age */
+    RSDS_HEADER = 24,                         /* magic, GUID, age */
+    FUNCTIONS_OFFSET = SIM_RVA_RDATA + 0x400, /* RUNTIME_FUNCTION of each function with a frame */
+    FUNCTION_SIZE = 12,
+    UNWIND_OFFSET = SIM_RVA_RDATA + 0x500,
+    UNWIND_SIZE = 12,
     SECTION_CODE = 0x60000020,
     SECTION_READ = 0x40000040,
     SECTION_DATA = (int)0xC0000040,
@@ -32,16 +37,34 @@ enum {
     NAME_UNITS_MAX = (ENTRY_STRIDE - NAME_OFFSET) / 2,
 };
 
+/* What a stack walk needs to know of functions that move the stack pointer: x64 UNWIND_INFO. */
+struct frame {
+    uint16_t begin, end; /* RVAs */
+    uint8_t unwind[UNWIND_SIZE];
+};
+static const struct frame kernel_frames[] = {
+    {SIM_RVA_MAIN, 0x1066, {1, 4, 1, 0, 4, 0x42}}, /* sub rsp, 28h */
+    /* push rbp; mov rbp, rsp; sub rsp, 20h */
+    {SIM_RVA_WORK, 0x10A1, {1, 8, 3, 5, 8, 0x32, 4, 0x03, 1, 0x50}},
+    {0x1120, 0x116B, {1, 4, 1, 0, 4, 0x42}}, /* toggle_driver: sub rsp, 28h */
+    {0, 0, {0}},
+};
+static const struct frame push_rbx_frames[] = {
+    {SIM_RVA_TEXT, 0x1017, {1, 1, 1, 0, 1, 0x30}},
+    {0, 0, {0}},
+};
+
 static const char *const directory_name = "\\sim\\";
 
 static const struct {
     const char *name, *pdb;
     uint64_t base;
     const struct sim_code *code;
+    const struct frame *frames;
 } built_in[SIM_BUILT_IN_MODULES] = {
-    {"simkernel.exe", "simkernel.pdb", SIM_KERNEL_BASE, &sim_kernel_code},
-    {"simhal.dll", "simhal.pdb", SIM_HAL_BASE, &sim_hal_code},
-    {"simdriver.sys", "simdriver.pdb", SIM_DRIVER_BASE, &sim_driver_code},
+    {"simkernel.exe", "simkernel.pdb", SIM_KERNEL_BASE, &sim_kernel_code, kernel_frames},
+    {"simhal.dll", "simhal.pdb", SIM_HAL_BASE, &sim_hal_code, push_rbx_frames},
+    {"simdriver.sys", "simdriver.pdb", SIM_DRIVER_BASE, &sim_driver_code, push_rbx_frames},
 };
 
 /* ---- The image ---- */
@@ -110,6 +133,22 @@ static void put_debug_record(uint8_t *image, const char *pdb, unsigned module)
     memcpy(record + RSDS_HEADER, pdb, name);
 }
 
+static void put_frames(uint8_t *image, const struct frame *frames)
+{
+    uint8_t *directory = image + OPTIONAL_OFFSET + 112 + 8 * EXCEPTION_DIRECTORY;
+    uint32_t count = 0;
+    for (; frames[count].end; count++) {
+        uint8_t *function = image + FUNCTIONS_OFFSET + FUNCTION_SIZE * count;
+        uint32_t unwind = UNWIND_OFFSET + UNWIND_SIZE * count;
+        kd_put_u32(function, frames[count].begin);
+        kd_put_u32(function + 4, frames[count].end);
+        kd_put_u32(function + 8, unwind);
+        memcpy(image + unwind, frames[count].unwind, UNWIND_SIZE);
+    }
+    kd_put_u32(directory, FUNCTIONS_OFFSET);
+    kd_put_u32(directory + 4, FUNCTION_SIZE * count);
+}
+
 static void put_kernel_data(uint8_t *image)
 {
     static const char tick[] = "simkernel: tick\n", question[] = "simkernel: what next? ";
@@ -135,6 +174,7 @@ static int map_image(struct sim_machine *m, unsigned module)
     const struct sim_module *info = &m->modules[module];
     put_headers(image, info->base, info->checksum);
     put_debug_record(image, built_in[module].pdb, module);
+    put_frames(image, built_in[module].frames);
     memcpy(image + SIM_RVA_TEXT, built_in[module].code->bytes, built_in[module].code->size);
     if (module == SIM_KERNEL)
         put_kernel_data(image);

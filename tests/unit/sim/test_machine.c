@@ -398,6 +398,25 @@ static void images_name_their_pdb(void **state)
     assert_int_equal(kd_get_u32(debug + 16), 24 + sizeof "simkernel.pdb");
 }
 
+/* Stack walks need .pdata: a function's record and its unwind data lie in the image. */
+static void images_describe_their_frames(void **state)
+{
+    struct sim_machine *m = *state;
+    uint8_t image[SIM_IMAGE_SIZE];
+    sim_machine_ops()->read_virtual(m, SIM_KERNEL_BASE, image, sizeof image);
+    const uint8_t *directory = image + kd_get_u32(image + 0x3C) + 24 + 112 + 8 * 3;
+    uint32_t at = kd_get_u32(directory), size = kd_get_u32(directory + 4), found = 0;
+    assert_true(size && size % 12 == 0 && at + size <= SIM_IMAGE_SIZE);
+    for (uint32_t i = 0; i < size; i += 12) {
+        uint32_t begin = kd_get_u32(image + at + i), end = kd_get_u32(image + at + i + 4);
+        uint32_t unwind = kd_get_u32(image + at + i + 8);
+        assert_true(begin < end && end <= SIM_RVA_RDATA && unwind + 12 <= SIM_IMAGE_SIZE);
+        assert_int_equal(image[unwind], 1);
+        found += begin == SIM_RVA_WORK && image[end - 1] == 0xC3;
+    }
+    assert_int_equal(found, 1);
+}
+
 static void too_many_processors_are_refused(void **state)
 {
     static const struct sim_config config = {.cpus = SIM_CPUS_MAX + 1};
@@ -447,6 +466,7 @@ int main(void)
         PROGRAM(the_same_start_gives_the_same_run),
         PROGRAM(the_loader_list_can_be_walked),
         PROGRAM(images_name_their_pdb),
+        PROGRAM(images_describe_their_frames),
         cmocka_unit_test(too_many_processors_are_refused),
         BARE(arbitrary_code_does_not_hurt),
     };
