@@ -121,3 +121,12 @@ class Session:
             pass
         assert self.machine.wait_end() == 0
         self.kd.drain()
+
+
+def symbol_offset(name, symbol):
+    """Offset of a public symbol, from the list that the build leaves beside the image."""
+    for line in (BUILD / "apps" / f"{name}.sym").read_text().splitlines():
+        offset, found = line.split()
+        if found == symbol:
+            return int(offset, 16)
+    raise LookupError(f"{name}.sym names no {symbol}")
