@@ -19,8 +19,8 @@ enum {
     SAVED_MS = 50,
     IMAGE_MAX = 256 << 20, /* a memory image above this was surely named by mistake */
     FAULT_READ_MAX = 4096,
-    SPEED_DEFAULT = 2000000,
-    PRINT_EVERY_DEFAULT = 100000,
+    SPEED_DEFAULT = 1000000,
+    PRINT_EVERY_DEFAULT = 50000,
     FAULT_TEXT_MAX = 1024,
 };
 
@@ -37,8 +37,8 @@ static const char usage[] =
     "  --boot-stop          report the modules at start and break there, waiting for a debugger\n"
     "  --kernel             say to be a Windows kernel instead of a boot debugger\n"
     "  --no-context-ex      refuse GetContextEx, as real boot debuggers do\n"
-    "  --speed N            instructions per second (2000000)\n"
-    "  --print-every N      loops of the built-in program between two prints (100000; 0 = never)\n"
+    "  --speed N            instructions per second (1000000)\n"
+    "  --print-every N      loops of the built-in program between two prints (50000; 0 = never)\n"
     "  --prompt-every N     the same, between two questions to the debugger's user (0)\n"
     "  --load-every N       the same, between loading and unloading a driver (0)\n"
     "  --ask-file PATH      ask the debugger for this file once it is attached (.kdfiles)\n"
@@ -426,7 +426,8 @@ static void flush_faulty(struct simulator *s, uint64_t now)
     uint8_t piece[FAULT_READ_MAX];
     size_t size;
     while ((size = sim_fault_read(s->to_debugger, now, piece, sizeof piece)) != 0)
-        (void)write_out(s, piece, size);
+        if (!write_out(s, piece, size))
+            tell_line(s, "warning", "the debugger reads too slowly; bytes to it are lost");
 }
 
 static void flush_output(struct simulator *s, uint64_t now)

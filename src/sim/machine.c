@@ -25,9 +25,14 @@ enum {
 
 static struct sim_region *find_region(struct sim_machine *m, uint64_t address)
 {
+    struct sim_region *last = &m->regions[m->last_region];
+    if (m->last_region < m->region_count && address - last->base < last->size)
+        return last;
     for (size_t i = 0; i < m->region_count; i++) {
-        if (address - m->regions[i].base < m->regions[i].size)
+        if (address - m->regions[i].base < m->regions[i].size) {
+            m->last_region = i;
             return &m->regions[i];
+        }
     }
     return NULL;
 }
@@ -108,7 +113,15 @@ bool sim_cpu_access(struct sim_machine *m, uint64_t address, void *bytes, size_t
                     enum sim_fetch how)
 {
     unsigned needed = how == SIM_WRITE ? SIM_W : how == SIM_READ ? SIM_R : SIM_X;
-    struct sim_region *region;
+    struct sim_region *region = find_region(m, address);
+    if (region && region->access & needed && region->size - (address - region->base) >= size) {
+        uint8_t *at = region->bytes + (address - region->base); /* nearly always in one region */
+        if (how == SIM_WRITE)
+            memcpy(at, bytes, size);
+        else
+            memcpy(bytes, at, size);
+        return true;
+    }
     for (size_t done = 0, piece; done < size; done += piece) { /* all or nothing */
         piece = piece_at(m, address + done, size - done, &region);
         if (!piece || !(region->access & needed))
@@ -197,7 +210,8 @@ static uint32_t processor_count(void *machine)
 /* The order of the registers in CONTEXT is the processor's own: Rax, Rcx, Rdx, Rbx, Rsp ... R15. */
 static int get_context(void *machine, uint32_t cpu, uint8_t context[KD_CONTEXT_AMD64_SIZE])
 {
-    const struct sim_cpu *c = &((struct sim_machine *)machine)->cpus[cpu];
+    const struct sim_machine *m = machine;
+    const struct sim_cpu *c = &m->cpus[cpu];
     memset(context, 0, KD_CONTEXT_AMD64_SIZE);
     KD_PUT(context, ContextAmd64, ContextFlags, KD_CONTEXT_AMD64_ALL);
     KD_PUT(context, ContextAmd64, MxCsr, c->mxcsr);
@@ -217,13 +231,14 @@ static int get_context(void *machine, uint32_t cpu, uint8_t context[KD_CONTEXT_A
     for (size_t i = 0; i < 16; i++)
         kd_put_u64(context + KD_AT(ContextAmd64, Rax) + 8 * i, c->gpr[i]);
     KD_PUT(context, ContextAmd64, Rip, c->rip);
-    memcpy(context + 0x100, c->fxsave, sizeof c->fxsave);
+    memcpy(context + 0x100, m->fxsave[cpu], sizeof m->fxsave[cpu]);
     return KD_OK;
 }
 
 static int set_context(void *machine, uint32_t cpu, const uint8_t context[KD_CONTEXT_AMD64_SIZE])
 {
-    struct sim_cpu *c = &((struct sim_machine *)machine)->cpus[cpu];
+    struct sim_machine *m = machine;
+    struct sim_cpu *c = &m->cpus[cpu];
     c->mxcsr = (uint32_t)KD_GET(context, ContextAmd64, MxCsr);
     c->cs = (uint16_t)KD_GET(context, ContextAmd64, SegCs);
     c->ds = (uint16_t)KD_GET(context, ContextAmd64, SegDs);
@@ -241,7 +256,7 @@ static int set_context(void *machine, uint32_t cpu, const uint8_t context[KD_CON
     for (size_t i = 0; i < 16; i++)
         c->gpr[i] = kd_get_u64(context + KD_AT(ContextAmd64, Rax) + 8 * i);
     c->rip = KD_GET(context, ContextAmd64, Rip);
-    memcpy(c->fxsave, context + 0x100, sizeof c->fxsave);
+    memcpy(m->fxsave[cpu], context + 0x100, sizeof m->fxsave[cpu]);
     return KD_OK;
 }
 
@@ -496,8 +511,8 @@ static void start_cpu(struct sim_machine *m, uint32_t number)
     c->fs = SELECTOR_TEB;
     c->tr = SELECTOR_TSS;
     c->mxcsr = 0x1F80;
-    kd_put_u16(c->fxsave, 0x27F);
-    kd_put_u32(c->fxsave + 24, c->mxcsr);
+    kd_put_u16(m->fxsave[number], 0x27F);
+    kd_put_u32(m->fxsave[number] + 24, c->mxcsr);
     c->dr[6] = 0xFFFF0FF0;
     c->dr[7] = 0x400;
     c->gs_base = SIM_CPU_BASE + (uint64_t)number * SIM_PAGE;

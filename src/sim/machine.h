@@ -67,7 +67,6 @@ struct sim_cpu {
     uint64_t dr[8]; /* 4 and 5 unused */
     uint16_t cs, ds, es, fs, gs, ss, tr;
     uint32_t mxcsr;
-    uint8_t fxsave[512];
     uint64_t gs_base, fs_base;
     bool halted; /* hlt: until the next break-in */
     uint64_t
@@ -122,9 +121,11 @@ struct sim_msr {
 struct sim_machine {
     struct sim_config config;
     struct sim_cpu cpus[SIM_CPUS_MAX];
-    uint32_t next_cpu; /* whose turn it is */
+    uint8_t fxsave[SIM_CPUS_MAX][512]; /* apart: instructions copy the rest */
+    uint32_t next_cpu;                 /* whose turn it is */
     struct sim_region regions[SIM_REGIONS_MAX];
     size_t region_count;
+    size_t last_region; /* found last: most accesses stay there */
     struct sim_module modules[SIM_MODULES_MAX];
     size_t module_count;
     struct sim_msr msrs[SIM_MSRS_MAX];

@@ -236,8 +236,8 @@ static void context_flags_say_what_is_set(void **state)
     assert_int_equal(cpu->gpr[SIM_RSP], 0x2222222222222222);
     assert_int_equal(cpu->gpr[SIM_RAX], 0x5A5A5A5A5A5A5A5A);
     assert_int_equal(set_context_with_flags(b, 0x100008, 0x33), 0); /* floating point only */
-    assert_int_equal(cpu->fxsave[160], 0x33);
-    assert_int_equal(cpu->fxsave[511], 0x33);
+    assert_int_equal(b->machine.fxsave[0][160], 0x33);
+    assert_int_equal(b->machine.fxsave[0][511], 0x33);
     assert_int_equal(cpu->dr[0], before.dr[0]);
     assert_int_equal(set_context_with_flags(b, 0x100000, 0x44), 0); /* nothing */
     assert_int_equal(cpu->gpr[SIM_RAX], 0x5A5A5A5A5A5A5A5A);
