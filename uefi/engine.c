@@ -148,6 +148,8 @@ static enum kd_target_resume report_stop(struct cpu_frame *frame,
     }
     if (kd_target_report_exception(&engine.target, timer_now(), exception) != 0)
         return KD_TARGET_ABANDONED;
+    if (idt_can_stop_aps()) /* an AP's stop waits for the main processor to come by on its tick */
+        port_interrupt_others();
     serve(patience_us);
     resume = kd_target_resume(&engine.target);
     if (resume == KD_TARGET_REBOOT)

@@ -10,7 +10,8 @@
  * Who may be inside the engine:
  *   owner   event                             what happens
  *   0       any frame                         this processor becomes owner, engine_handle runs
- *   other   any frame                         waits: while one processor is stopped, those that
+ *   other   NMI on another processor          it was told to stop: waits, then goes on
+ *   other   any other frame                   waits: while one processor is stopped, those that
  *                                             come by stop as well
  *   self    fault inside a safe_range         goes on at the range's exit
  *   self    NMI                               ignored: the debugger is being served already
@@ -285,6 +286,11 @@ void idt_finish_aps(void)
     cpu_interrupts_restore(flags);
 }
 
+bool idt_can_stop_aps(void)
+{
+    return tables[APS].base != 0 && current_table() == &tables[MAIN];
+}
+
 void idt_remove(void)
 {
     uint64_t flags = cpu_interrupts_off();
@@ -305,6 +311,7 @@ void idt_move_to_runtime_memory(void)
     struct table *table = &tables[MAIN];
     struct cpu_table idtr;
 
+    tables[APS].base = 0; /* firmware parks the other processors elsewhere now */
     if (table->base == 0 || table->base == (uint64_t)runtime_idt)
         return;
     memcpy(runtime_idt, (const void *)table->base, table->gates * sizeof runtime_idt[0]);
@@ -430,6 +437,11 @@ uint64_t cpu_dispatch(struct cpu_frame *frame)
         return CPU_LEAVE_RETURN;
     if (owner == me)
         return nested(frame);
+    if (frame->vector == CPU_VECTOR_NMI && current_table() == &tables[APS]) {
+        while (owner != 0)
+            cpu_pause();
+        return CPU_LEAVE_RETURN;
+    }
     while (!__atomic_compare_exchange_n(&owner, &nobody, me, false, __ATOMIC_ACQUIRE,
                                         __ATOMIC_RELAXED)) {
         nobody = 0;

@@ -20,6 +20,9 @@ void idt_install_on_ap(void);
 /* After every AP has run that: where APs share the main processor's table, which then must not
  * name stacks that only the main processor has, own stacks are given up. */
 void idt_finish_aps(void);
+/* Whether this is the main processor and the others' gates are ours: an NMI then makes them wait
+ * until the engine is left. */
+bool idt_can_stop_aps(void);
 /* Puts every gate and the GDT back as they were. Idempotent. */
 void idt_remove(void);
 /* Moves the hooked table into the engine's own memory, which outlives ExitBootServices. */

@@ -22,9 +22,18 @@ enum {
     POLL_PERIOD_100NS = 500000,   /* 50 ms with poll=event: what a person takes for immediate */
     WATCHDOG_EVERY = 20,          /* checks between two calls that keep the boot watchdog off */
     AP_TIMEOUT_US = 1000000,
+
+    NODE_MEDIA = 4,
+    NODE_MEDIA_VENDOR = 3,
+    NODE_END = 0x7F,
+    NODES_MAX = 32, /* a path that does not end must not hang the start */
 };
 
 static const EFI_GUID loaded_image_guid = EFI_LOADED_IMAGE_PROTOCOL_GUID;
+static const EFI_GUID path_guid = EFI_DEVICE_PATH_PROTOCOL_GUID;
+/* The device path of the file system that OVMF makes of -kernel and -initrd. */
+static const EFI_GUID qemu_kernel_guid = {
+    0x1428f772, 0xb64a, 0x441e, {0xb8, 0xc3, 0x9e, 0xbd, 0xd7, 0xf8, 0x93, 0xc7}};
 static const EFI_GUID mp_guid = EFI_MP_SERVICES_PROTOCOL_GUID;
 
 static EFI_HANDLE own_image;
@@ -149,6 +158,29 @@ static EFI_STATUS EFIAPI unload(EFI_HANDLE image)
     return EFI_SUCCESS;
 }
 
+/* OVMF unloads what -kernel started as soon as it returns, for it expects a kernel. */
+static bool started_as_qemu_kernel(const EFI_LOADED_IMAGE_PROTOCOL *image)
+{
+    void *path;
+    const uint8_t *node;
+
+    if (image->DeviceHandle == NULL ||
+        EFI_ERROR(system->BootServices->HandleProtocol(image->DeviceHandle, &path_guid, &path)))
+        return false;
+    node = path;
+    for (unsigned i = 0; i < NODES_MAX && node[0] != NODE_END; i++) {
+        uint32_t length = kd_get_u16(node + 2);
+
+        if (length < 4)
+            return false;
+        if (node[0] == NODE_MEDIA && node[1] == NODE_MEDIA_VENDOR && length >= 20 &&
+            memcmp(node + 4, &qemu_kernel_guid, sizeof qemu_kernel_guid) == 0)
+            return true;
+        node += length;
+    }
+    return false;
+}
+
 static void say(const CHAR16 *text)
 {
     if (system->ConOut != NULL)
@@ -260,7 +292,7 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
     if (EFI_ERROR(status))
         return status;
     status = start(loaded);
-    if (!EFI_ERROR(status))
+    if (!EFI_ERROR(status) && !started_as_qemu_kernel(loaded))
         loaded->Unload = unload;
     return status;
 }

@@ -25,18 +25,21 @@ enum {
     IOAPIC_REDIRECTION = 0x10,
     LAPIC_ID = 0x20,
     LAPIC_EOI = 0xB0,
+    LAPIC_COMMAND = 0x300,
     LAPIC_LVT_TIMER = 0x320,
     LAPIC_TIMER_COUNT = 0x380,
     LAPIC_TIMER_DIVIDE = 0x3E0,
     TICK_COUNT = 10000000, /* 10 ms at the 1 GHz of QEMU's APIC; near that elsewhere */
 };
 
-#define IOAPIC_BASE    0xFEC00000u /* where every PC has its first one */
-#define LAPIC_BASE     0xFEE00000u
-#define MSR_APIC_BASE  0x1Bu
-#define MSR_APIC_X2    0x400u
-#define MSR_X2APIC_EOI 0x80Bu
-#define IOAPIC_MASKED  0x10000u
+#define IOAPIC_BASE        0xFEC00000u /* where every PC has its first one */
+#define LAPIC_BASE         0xFEE00000u
+#define MSR_APIC_BASE      0x1Bu
+#define MSR_APIC_X2        0x400u
+#define MSR_X2APIC_EOI     0x80Bu
+#define MSR_X2APIC_COMMAND 0x830u
+#define COMMAND_NMI_OTHERS 0xC4400u /* all excluding self, assert, NMI */
+#define IOAPIC_MASKED      0x10000u
 
 static const uint16_t com_bases[COM_PORTS] = {0x3F8, 0x2F8, 0x3E8, 0x2E8};
 static const uint8_t com_interrupts[COM_PORTS] = {4, 3, 4, 3};
@@ -256,4 +259,12 @@ void port_start_tick(void)
     lapic_write(LAPIC_TIMER_DIVIDE, 0xB);
     lapic_write(LAPIC_LVT_TIMER, 0x20000u | PORT_TICK_VECTOR);
     lapic_write(LAPIC_TIMER_COUNT, TICK_COUNT);
+}
+
+void port_interrupt_others(void)
+{
+    if (is_x2apic())
+        (void)safe_write_msr(MSR_X2APIC_COMMAND, COMMAND_NMI_OTHERS);
+    else
+        lapic_write(LAPIC_COMMAND, COMMAND_NMI_OTHERS);
 }

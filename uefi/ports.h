@@ -27,6 +27,9 @@ void port_end_of_interrupt(void);
 /* A 10 ms tick of our own on the local APIC, for after ExitBootServices. */
 void port_start_tick(void);
 
+/* Sends a non-maskable interrupt to every other processor. */
+void port_interrupt_others(void);
+
 enum {
     PORT_RX_VECTOR = 0x51, /* free in EDK2, which uses 0x20 (timer) and 0x68.. (8259 remapped) */
     PORT_TICK_VECTOR = 0x52,
