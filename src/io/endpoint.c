@@ -312,7 +312,7 @@ static void on_probe(uv_timer_t *timer)
 {
     struct endpoint *endpoint = timer->data;
     uint64_t age = uv_now(endpoint->loop) - endpoint->probe_started;
-    enum liveness liveness = platform_liveness(&endpoint->channel->in.stream, age);
+    enum liveness liveness = platform_liveness(&endpoint->channel->in.stream, endpoint->probe_mark);
     if (liveness == LIVENESS_UNKNOWN && age < ENDPOINT_PROBE_MS)
         return;
     struct channel *rival = endpoint->rival;
@@ -332,7 +332,7 @@ static void challenge(struct endpoint *endpoint, struct channel *channel, const 
     snprintf(endpoint->rival_peer, sizeof(endpoint->rival_peer), "%s", peer);
     uv_update_time(endpoint->loop);
     endpoint->probe_started = uv_now(endpoint->loop);
-    platform_probe_begin(&endpoint->channel->in.stream);
+    endpoint->probe_mark = platform_probe_begin(&endpoint->channel->in.stream);
     uv_timer_start(&endpoint->probe_timer, on_probe, ENDPOINT_PROBE_STEP_MS,
                    ENDPOINT_PROBE_STEP_MS);
 }

@@ -171,6 +171,7 @@ struct endpoint {
     uv_timer_t timer;        /* pause between attempts */
     uv_timer_t probe_timer;  /* while a rival waits */
     uint64_t probe_started;  /* uv_now, ms */
+    uint32_t probe_mark;     /* platform_probe_begin's */
     uint64_t pause;          /* ms */
     uint64_t up_since;       /* uv_now, ms */
     bool paused;             /* reading is stopped by endpoint_pause */

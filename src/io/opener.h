@@ -69,11 +69,12 @@ enum liveness {
 
 /* Sets keep-alive and the time after which unacknowledged data means that the peer is gone. */
 void platform_tcp_keepalive(uv_tcp_t *tcp, uint32_t seconds);
-/* Asks the peer's system for a sign of life as soon as possible, and back to normal. */
-void platform_probe_begin(uv_stream_t *stream);
+/* Asks the peer's system for a sign of life as soon as possible, and back to normal. Returns what
+ * platform_liveness compares with. */
+uint32_t platform_probe_begin(uv_stream_t *stream);
 void platform_probe_end(uv_stream_t *stream, uint32_t keepalive);
-/* Whether a sign of life came during the last AGE_MS milliseconds. */
-enum liveness platform_liveness(uv_stream_t *stream, uint64_t age_ms);
+/* Whether a sign of life came since platform_probe_begin, which had returned BEFORE. */
+enum liveness platform_liveness(uv_stream_t *stream, uint32_t before);
 /* Who is at the other end of a Unix-domain socket: "process 123". */
 void platform_unix_peer(uv_stream_t *stream, char *text, size_t size);
 /* Removes a socket file that nobody listens on. KD_E_BUSY: somebody does; KD_E_EXISTS: it is

@@ -95,6 +95,7 @@ class Relay:
         ups = self.count("up", end)
         side = socket.create_connection((host, self.port(end)), PATIENCE)
         side.settimeout(PATIENCE)
+        side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.wait("up", end, ups + 1)
         return side
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../opener.h"
+#include "segments.h"
 
 enum {
     KEEPALIVE_PROBES = 3, /* that may stay without an answer: one lost packet is no death */
@@ -52,10 +53,12 @@ void platform_tcp_keepalive(uv_tcp_t *tcp, uint32_t seconds)
 #endif
 }
 
-void platform_probe_begin(uv_stream_t *stream)
+uint32_t platform_probe_begin(uv_stream_t *stream)
 {
-    if (stream->type == UV_TCP)
-        set_keepalive(stream_fd(stream), 1, 1);
+    if (stream->type != UV_TCP)
+        return 0;
+    set_keepalive(stream_fd(stream), 1, 1);
+    return tcp_segments_in(stream_fd(stream));
 }
 
 void platform_probe_end(uv_stream_t *stream, uint32_t keepalive)
@@ -64,19 +67,14 @@ void platform_probe_end(uv_stream_t *stream, uint32_t keepalive)
         platform_tcp_keepalive((uv_tcp_t *)stream, keepalive);
 }
 
-enum liveness platform_liveness(uv_stream_t *stream, uint64_t age_ms)
+enum liveness platform_liveness(uv_stream_t *stream, uint32_t before)
 {
     struct pollfd poll_fd = {.fd = stream_fd(stream), .events = POLLRDHUP};
     if (poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR)))
         return LIVENESS_DEAD;
     if (stream->type != UV_TCP)
         return LIVENESS_ALIVE; /* on one machine the system knows */
-    struct tcp_info info;
-    socklen_t size = sizeof(info);
-    memset(&info, 0, sizeof(info));
-    if (getsockopt(poll_fd.fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
-        return LIVENESS_UNKNOWN;
-    return info.tcpi_last_ack_recv < age_ms ? LIVENESS_ALIVE : LIVENESS_UNKNOWN;
+    return tcp_segments_in(poll_fd.fd) != before ? LIVENESS_ALIVE : LIVENESS_UNKNOWN;
 }
 
 void platform_unix_peer(uv_stream_t *stream, char *text, size_t size)
