@@ -103,7 +103,7 @@ static void play(struct attack *a)
                 sim_session_feed(&a->session, a->now, bytes, size);
             }
         } else if (step < 0xC0) {
-            a->now += 300000u * (step & 15u);
+            a->now += (uint64_t)300000 * (step & 15u);
             kd_link_tick(&a->debugger, a->now);
         } else if (step < 0xD0) {
             sim_session_run(&a->session, a->now, RUN);

@@ -16,7 +16,7 @@
 enum {
     TICK_MS = 5, /* how often the machine gets its share: short against a human, and few wake-ups */
     /* Largest share saved up while stopped: a machine that was held for an hour does not race. */
-    SAVED_MS = 50,
+    SAVED_US = 50000,
     IMAGE_MAX = 256 << 20, /* a memory image above this was surely named by mistake */
     FAULT_READ_MAX = 4096,
     SPEED_DEFAULT = 1000000,
@@ -461,10 +461,10 @@ static void advance(struct simulator *s)
     uint64_t now = now_us();
     uint64_t passed = now - s->last_share;
     s->last_share = now;
-    if (passed > SAVED_MS * 1000)
-        passed = SAVED_MS * 1000;
+    if (passed > SAVED_US)
+        passed = SAVED_US;
     s->share += (double)passed * (double)s->speed / 1e6;
-    double most = (double)s->speed * SAVED_MS / 1000;
+    double most = (double)s->speed * SAVED_US / 1e6;
     if (s->share > most)
         s->share = most;
     if (s->faulty)

@@ -284,13 +284,14 @@ static const struct span debug_fields[] = {
     {0x4A8, 5 * 8},                    /* DebugControl, last branches and exceptions */
     {0, 0},
 };
-static const struct span *const context_groups[] = {control_fields, integer_fields, segment_fields,
-                                                    floating_fields, debug_fields};
+enum { CONTEXT_GROUPS = 5 };
+static const struct span *const context_groups[CONTEXT_GROUPS] = {
+    control_fields, integer_fields, segment_fields, floating_fields, debug_fields};
 
 static void merge_context(uint8_t *into, const uint8_t *from)
 {
     uint64_t flags = KD_GET(from, ContextAmd64, ContextFlags);
-    for (size_t g = 0; g < sizeof context_groups / sizeof *context_groups; g++) {
+    for (size_t g = 0; g < CONTEXT_GROUPS; g++) {
         if (!(flags >> g & 1))
             continue;
         for (const struct span *s = context_groups[g]; s->size; s++)

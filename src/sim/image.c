@@ -8,17 +8,23 @@
 #include "machine.h"
 
 enum {
+    MZ_MAGIC = 0x5A4D,
     PE_OFFSET = 0x80,
+    PE_MAGIC = 0x4550,
     OPTIONAL_OFFSET = PE_OFFSET + 24,
     OPTIONAL_SIZE = 240, /* PE32+ with 16 data directories */
     SECTIONS_OFFSET = OPTIONAL_OFFSET + OPTIONAL_SIZE,
     SECTION_SIZE = 40,
     EXCEPTION_DIRECTORY = 3,
     DEBUG_DIRECTORY = 6,
+    /* The directories within the optional header: RVA and size each. */
+    EXCEPTION_ENTRY = 112 + 8 * EXCEPTION_DIRECTORY,
+    DEBUG_ENTRY = 112 + 8 * DEBUG_DIRECTORY,
     DEBUG_ENTRY_SIZE = 28,
     DEBUG_CODEVIEW = 2,
     DEBUG_OFFSET = SIM_RVA_RDATA, /* the debug directory, and the record behind it */
     RSDS_OFFSET = DEBUG_OFFSET + 32,
+    RSDS_MAGIC = 0x53445352,
     RSDS_HEADER = 24,                         /* magic, GUID, age */
     FUNCTIONS_OFFSET = SIM_RVA_RDATA + 0x400, /* RUNTIME_FUNCTION of each function with a frame */
     FUNCTION_SIZE = 12,
@@ -71,7 +77,8 @@ static const struct {
 
 static void put_section(uint8_t *header, const char *name, uint32_t rva, uint32_t flags)
 {
-    memcpy(header, name, strlen(name));
+    for (size_t i = 0; name[i]; i++) /* 8 bytes, padded with NULs, not ended by one */
+        header[i] = (uint8_t)name[i];
     kd_put_u32(header + 8, SIM_PAGE);  /* VirtualSize */
     kd_put_u32(header + 12, rva);      /* VirtualAddress */
     kd_put_u32(header + 16, SIM_PAGE); /* SizeOfRawData */
@@ -95,16 +102,16 @@ static void put_optional_header(uint8_t *h, uint64_t base, uint32_t checksum)
     kd_put_u32(h + 64, checksum);
     kd_put_u16(h + 68, 1); /* native */
     kd_put_u32(h + 108, 16);
-    kd_put_u32(h + 112 + 8 * DEBUG_DIRECTORY, DEBUG_OFFSET);
-    kd_put_u32(h + 112 + 8 * DEBUG_DIRECTORY + 4, DEBUG_ENTRY_SIZE);
+    kd_put_u32(h + DEBUG_ENTRY, DEBUG_OFFSET);
+    kd_put_u32(h + DEBUG_ENTRY + 4, DEBUG_ENTRY_SIZE);
 }
 
 static void put_headers(uint8_t *image, uint64_t base, uint32_t checksum)
 {
     uint8_t *file = image + PE_OFFSET + 4;
-    memcpy(image, "MZ", 2);
+    kd_put_u16(image, MZ_MAGIC);
     kd_put_u32(image + 0x3C, PE_OFFSET);
-    memcpy(image + PE_OFFSET, "PE\0", 4);
+    kd_put_u32(image + PE_OFFSET, PE_MAGIC);
     kd_put_u16(file, KD_MACHINE_AMD64);
     kd_put_u16(file + 2, 3); /* sections */
     kd_put_u32(file + 4, TIME_STAMP);
@@ -113,7 +120,7 @@ static void put_headers(uint8_t *image, uint64_t base, uint32_t checksum)
     put_optional_header(image + OPTIONAL_OFFSET, base, checksum);
     put_section(image + SECTIONS_OFFSET, ".text", SIM_RVA_TEXT, SECTION_CODE);
     put_section(image + SECTIONS_OFFSET + SECTION_SIZE, ".rdata", SIM_RVA_RDATA, SECTION_READ);
-    put_section(image + SECTIONS_OFFSET + 2 * SECTION_SIZE, ".data", SIM_RVA_DATA,
+    put_section(image + SECTIONS_OFFSET + SECTION_SIZE + SECTION_SIZE, ".data", SIM_RVA_DATA,
                 (uint32_t)SECTION_DATA);
 }
 
@@ -126,7 +133,7 @@ static void put_debug_record(uint8_t *image, const char *pdb, unsigned module)
     kd_put_u32(entry + 16, (uint32_t)(RSDS_HEADER + name));
     kd_put_u32(entry + 20, RSDS_OFFSET); /* RVA */
     kd_put_u32(entry + 24, RSDS_OFFSET); /* file offset */
-    memcpy(record, "RSDS", 4);
+    kd_put_u32(record, RSDS_MAGIC);
     for (unsigned i = 0; i < 16; i++) /* a fixed GUID per module */
         record[4 + i] = (uint8_t)(0x51 + 16 * module + i);
     kd_put_u32(record + 20, 1); /* age */
@@ -135,18 +142,19 @@ static void put_debug_record(uint8_t *image, const char *pdb, unsigned module)
 
 static void put_frames(uint8_t *image, const struct frame *frames)
 {
-    uint8_t *directory = image + OPTIONAL_OFFSET + 112 + 8 * EXCEPTION_DIRECTORY;
-    uint32_t count = 0;
-    for (; frames[count].end; count++) {
-        uint8_t *function = image + FUNCTIONS_OFFSET + FUNCTION_SIZE * count;
-        uint32_t unwind = UNWIND_OFFSET + UNWIND_SIZE * count;
-        kd_put_u32(function, frames[count].begin);
-        kd_put_u32(function + 4, frames[count].end);
+    uint8_t *directory = image + OPTIONAL_OFFSET + EXCEPTION_ENTRY;
+    uint8_t *function = image + FUNCTIONS_OFFSET;
+    uint32_t unwind = UNWIND_OFFSET;
+    for (; frames->end; frames++) {
+        kd_put_u32(function, frames->begin);
+        kd_put_u32(function + 4, frames->end);
         kd_put_u32(function + 8, unwind);
-        memcpy(image + unwind, frames[count].unwind, UNWIND_SIZE);
+        memcpy(image + unwind, frames->unwind, UNWIND_SIZE);
+        function += FUNCTION_SIZE;
+        unwind += UNWIND_SIZE;
     }
     kd_put_u32(directory, FUNCTIONS_OFFSET);
-    kd_put_u32(directory + 4, FUNCTION_SIZE * count);
+    kd_put_u32(directory + 4, (uint32_t)(function - image) - FUNCTIONS_OFFSET);
 }
 
 static void put_kernel_data(uint8_t *image)

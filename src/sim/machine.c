@@ -6,6 +6,7 @@
 
 enum {
     STACK_SIZE = 4 * SIM_PAGE,
+    SYSTEM_SIZE = 4 * SIM_PAGE,
     GDT_SIZE = 0x80,
     IDT_OFFSET = 0x80,
     IDT_SIZE = 0x1000 - 0x80,
@@ -532,8 +533,8 @@ static void set_period(struct sim_machine *m, uint32_t rva, uint32_t every)
 
 static int map_built_in(struct sim_machine *m)
 {
-    uint8_t *system, *cpus;
-    int error = sim_map(m, SIM_SYSTEM_BASE, 4 * SIM_PAGE, SIM_R | SIM_W, &system);
+    uint8_t *system = NULL, *cpus = NULL;
+    int error = sim_map(m, SIM_SYSTEM_BASE, SYSTEM_SIZE, SIM_R | SIM_W, &system);
     if (error == KD_OK)
         error = sim_map(m, SIM_CPU_BASE, (uint64_t)m->config.cpus * SIM_PAGE, SIM_R | SIM_W, &cpus);
     if (error == KD_OK)
@@ -541,7 +542,7 @@ static int map_built_in(struct sim_machine *m)
             sim_map(m, SIM_STACK_BASE, (uint64_t)m->config.cpus * STACK_SIZE, SIM_R | SIM_W, NULL);
     if (error == KD_OK)
         error = sim_map(m, SIM_ROM_BASE, SIM_PAGE, SIM_R | SIM_X | SIM_FIXED, NULL);
-    if (error < 0)
+    if (error < 0 || !system || !cpus)
         return error;
     put_descriptors(system);
     for (uint32_t i = 0; i < m->config.cpus; i++) { /* KPCR.Self and KPCR.CurrentPrcb */
