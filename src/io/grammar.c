@@ -241,13 +241,21 @@ static int parse_port(const struct parse *parse, const char *text)
     return KD_OK;
 }
 
+/* Names, IPv4 and IPv6 addresses with a zone ("fe80::1%eth0"), and "*". */
+static bool is_host_character(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c && strchr(".-_:%*", c));
+}
+
 static int set_host(const struct parse *parse, const char *host, size_t size)
 {
     if (size >= ENDPOINT_HOST_MAX)
         return fail(parse, "the host name is longer than %d characters", ENDPOINT_HOST_MAX - 1);
     for (size_t i = 0; i < size; i++)
-        if ((unsigned char)host[i] <= ' ' || (unsigned char)host[i] == 127)
-            return fail(parse, "the host name contains a blank or a control character");
+        if (!is_host_character(host[i]))
+            return fail(parse, "the host name contains '%c', which no name or address does",
+                        host[i]);
     memcpy(parse->spec->host, host, size);
     parse->spec->host[size] = '\0';
     return KD_OK;

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The endpoint grammar: what is taken, what is refused, and what is said then. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "io/endpoint.h"
+
+static struct endpoint_spec parsed(const char *text)
+{
+    struct endpoint_spec spec;
+    char message[ENDPOINT_MESSAGE_MAX];
+    if (endpoint_parse(&spec, text, message) != KD_OK)
+        fail_msg("%s", message);
+    return spec;
+}
+
+static void assert_host_port(const char *text, enum endpoint_kind kind, const char *host,
+                             uint16_t port)
+{
+    const struct endpoint_spec spec = parsed(text);
+    assert_int_equal(spec.kind, kind);
+    assert_string_equal(spec.host, host);
+    assert_int_equal(spec.port, port);
+}
+
+static void assert_path(const char *text, enum endpoint_kind kind, const char *path)
+{
+    const struct endpoint_spec spec = parsed(text);
+    assert_int_equal(spec.kind, kind);
+    assert_string_equal(spec.path, path);
+}
+
+static void test_kinds(void **state)
+{
+    (void)state;
+    assert_host_port("tcp:host:4555", ENDPOINT_TCP, "host", 4555);
+    assert_host_port("tcp:[fe80::1%eth0]:7001", ENDPOINT_TCP, "fe80::1%eth0", 7001);
+    assert_host_port("tcp-listen:4555", ENDPOINT_TCP_LISTEN, "127.0.0.1", 4555);
+    assert_host_port("tcp-listen::0", ENDPOINT_TCP_LISTEN, "127.0.0.1", 0);
+    assert_host_port("tcp-listen:*:65535", ENDPOINT_TCP_LISTEN, "*", 65535);
+    assert_host_port("tcp-listen:[::1]:1", ENDPOINT_TCP_LISTEN, "::1", 1);
+    assert_path("unix:/run/vm.sock", ENDPOINT_UNIX, "/run/vm.sock");
+    assert_path("unix-listen:a\\,b\\\\c:d", ENDPOINT_UNIX_LISTEN, "a,b\\c:d");
+    assert_path("pty:/tmp/com1", ENDPOINT_PTY, "/tmp/com1");
+    assert_path("exec:ssh host 'cat a,b' | c=d", ENDPOINT_EXEC, "ssh host 'cat a,b' | c=d");
+    assert_int_equal(parsed("stdio").kind, ENDPOINT_STDIO);
+}
+
+static void test_defaults_are_for_debugging_and_for_this_machine(void **state)
+{
+    (void)state;
+    const struct endpoint_spec tcp = parsed("tcp-listen:0");
+    assert_true(tcp.nodelay);
+    assert_int_equal(tcp.keepalive, 10);
+    assert_int_equal(tcp.replace, ENDPOINT_REPLACE_DEAD);
+    const struct endpoint_spec serial = parsed("serial:/dev/ttyS0");
+    assert_int_equal(serial.baud, 115200);
+    assert_int_equal(serial.data_bits, 8);
+    assert_int_equal(serial.parity, 'n');
+    assert_int_equal(serial.stop_bits, 1);
+    assert_false(serial.rtscts);
+    assert_int_equal(parsed("unix-listen:x").mode, 0600);
+}
+
+static void test_options(void **state)
+{
+    (void)state;
+    const struct endpoint_spec tcp = parsed("tcp:h:1,nodelay=off,keepalive=0,retry=30");
+    assert_false(tcp.nodelay);
+    assert_int_equal(tcp.keepalive, 0);
+    assert_int_equal(tcp.retry, 30);
+    assert_int_equal(parsed("tcp-listen:1,replace=newest").replace, ENDPOINT_REPLACE_NEWEST);
+    assert_int_equal(parsed("unix-listen:x,replace=never").replace, ENDPOINT_REPLACE_NEVER);
+    assert_int_equal(parsed("unix-listen:x,mode=0660").mode, 0660);
+    const struct endpoint_spec serial =
+        parsed("serial:/dev/ttyS0,baud=9600,data=7,parity=even,stop=2,rtscts");
+    assert_int_equal(serial.baud, 9600);
+    assert_int_equal(serial.data_bits, 7);
+    assert_int_equal(serial.parity, 'e');
+    assert_int_equal(serial.stop_bits, 2);
+    assert_true(serial.rtscts);
+}
+
+static void test_wrong_ones_are_told_which_part_and_what_to_write(void **state)
+{
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"", "is no kind of endpoint"},
+        {"tpc:h:1", "'tpc' is no kind of endpoint; use tcp:HOST:PORT"},
+        {"host:4555", "did you mean tcp:host:4555?"},
+        {"/dev/ttyS0", "did you mean serial:/dev/ttyS0?"},
+        {"/tmp/x.sock", "did you mean unix:/tmp/x.sock?"},
+        {"pipe:\\\\.\\pipe\\com1", "exist on Windows only"},
+        {"tcp", "nothing follows 'tcp'"},
+        {"tcp:host", "the port is missing"},
+        {"tcp::1", "the host is missing"},
+        {"tcp:h:0", "from 1 to 65535"},
+        {"tcp:h:65536", "the port is '65536'"},
+        {"tcp:h:http", "the port is 'http'"},
+        {"tcp:h:+1", "the port is '+1'"},
+        {"tcp:h:99999999999999999999", "it must be a number"},
+        {"tcp:::1:80", "written [ADDRESS]:PORT"},
+        {"tcp:[::1]80", "written [ADDRESS]:PORT"},
+        {"tcp:[::1", "written [ADDRESS]:PORT"},
+        {"tcp:a b:1", "contains ' '"},
+        {"unix:", "the path is missing"},
+        {"exec:", "the command is missing"},
+        {"stdio:x", "write stdio"},
+        {"tcp:h:1,", "'' is no option of tcp; its options: nodelay, keepalive, retry"},
+        {"tcp:h:1,speed=9", "'speed' is no option of tcp"},
+        {"tcp:h:1,baud=9600", "option 'baud' is not for tcp"},
+        {"pty:x,retry=1", "its options: none"},
+        {"tcp:h:1,retry=soon", "option 'retry' cannot be 'soon'; write retry=2"},
+        {"tcp:h:1,retry", "option 'retry' cannot be ''"},
+        {"tcp:h:1,nodelay=perhaps", "nodelay=on or nodelay=off"},
+        {"tcp-listen:1,replace=all", "replace=dead, replace=newest or replace=never"},
+        {"unix-listen:x,mode=8", "mode=600 (octal)"},
+        {"serial:x,baud=0", "baud=115200"},
+        {"serial:x,data=9", "data=8 or data=7"},
+        {"serial:x,parity=mark", "parity=none"},
+        {"serial:x,stop=", "stop=1 or stop=2"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct endpoint_spec spec;
+        char message[ENDPOINT_MESSAGE_MAX];
+        assert_int_equal(endpoint_parse(&spec, cases[i].text, message), KD_E_ARGUMENT);
+        if (!strstr(message, cases[i].says))
+            fail_msg("'%s' says: %s", cases[i].text, message);
+        assert_null(strchr(message, '\n'));
+    }
+}
+
+static void test_too_long(void **state)
+{
+    char text[ENDPOINT_TEXT_MAX + 1], message[ENDPOINT_MESSAGE_MAX];
+    struct endpoint_spec spec;
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    memcpy(text, "unix:", 5);
+    text[ENDPOINT_TEXT_MAX] = '\0';
+    assert_int_equal(endpoint_parse(&spec, text, message), KD_E_ARGUMENT);
+    text[5 + 108] = '\0'; /* one more than a socket address holds: it would be cut silently */
+    assert_int_equal(endpoint_parse(&spec, text, message), KD_E_ARGUMENT);
+    assert_non_null(strstr(message, "108 characters"));
+    text[5 + 107] = '\0';
+    assert_int_equal(endpoint_parse(&spec, text, message), KD_OK);
+    memcpy(text, "tcp:", 4);
+    memset(text + 4, 'x', ENDPOINT_HOST_MAX);
+    memcpy(text + 4 + ENDPOINT_HOST_MAX, ":1", 3);
+    assert_int_equal(endpoint_parse(&spec, text, message), KD_E_ARGUMENT);
+    assert_non_null(strstr(message, "longer than 255"));
+}
+
+static void test_text_of_a_spec_parses_to_the_same(void **state)
+{
+    static const char *const texts[] = {
+        "tcp:[::1]:7001,nodelay=off,keepalive=3,retry=0",
+        "tcp-listen:127.0.0.1:4555,replace=newest",
+        "unix-listen:/a\\,b\\\\c,mode=660",
+        "serial:/dev/ttyUSB0,baud=9600,data=7,parity=odd,stop=2,rtscts",
+        "exec:a, b\\,c",
+        "stdio",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        char text[2 * ENDPOINT_TEXT_MAX];
+        const struct endpoint_spec spec = parsed(texts[i]);
+        assert_string_equal(endpoint_spec_text(&spec, text, sizeof(text)), texts[i]);
+    }
+    char small[8];
+    const struct endpoint_spec spec = parsed(texts[0]);
+    assert_string_equal(endpoint_spec_text(&spec, small, sizeof(small)), "tcp:[::");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_defaults_are_for_debugging_and_for_this_machine),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_wrong_ones_are_told_which_part_and_what_to_write),
+        cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_text_of_a_spec_parses_to_the_same),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
