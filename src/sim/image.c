@@ -15,9 +15,11 @@ enum {
     OPTIONAL_SIZE = 240, /* PE32+ with 16 data directories */
     SECTIONS_OFFSET = OPTIONAL_OFFSET + OPTIONAL_SIZE,
     SECTION_SIZE = 40,
+    EXPORT_DIRECTORY = 0,
     EXCEPTION_DIRECTORY = 3,
     DEBUG_DIRECTORY = 6,
     /* The directories within the optional header: RVA and size each. */
+    EXPORT_ENTRY = 112 + 8 * EXPORT_DIRECTORY,
     EXCEPTION_ENTRY = 112 + 8 * EXCEPTION_DIRECTORY,
     DEBUG_ENTRY = 112 + 8 * DEBUG_DIRECTORY,
     DEBUG_ENTRY_SIZE = 28,
@@ -30,6 +32,8 @@ enum {
     FUNCTION_SIZE = 12,
     UNWIND_OFFSET = SIM_RVA_RDATA + 0x500,
     UNWIND_SIZE = 12,
+    EXPORTS_OFFSET = SIM_RVA_RDATA + 0x600, /* directory, then the tables, then the names */
+    EXPORTS_SIZE = 40,
     SECTION_CODE = 0x60000020,
     SECTION_READ = 0x40000040,
     SECTION_DATA = (int)0xC0000040,
@@ -60,6 +64,22 @@ static const struct frame push_rbx_frames[] = {
     {0, 0, {0}},
 };
 
+/* Names for debuggers without the PDB. Sorted, as the format wants it. */
+struct export
+{
+    const char *name;
+    uint32_t rva;
+};
+static const struct export kernel_exports[] = {
+    {"ask", 0x10F0},        {"break_point", SIM_RVA_BREAK_POINT},
+    {"fib", SIM_RVA_FIB},   {"idle", SIM_RVA_IDLE},
+    {"main", SIM_RVA_MAIN}, {"results", SIM_RVA_RESULTS},
+    {"say", SIM_RVA_SAY},   {"toggle_driver", 0x1120},
+    {"work", SIM_RVA_WORK}, {NULL, 0},
+};
+static const struct export hal_exports[] = {{"hal_entry", SIM_RVA_TEXT}, {NULL, 0}};
+static const struct export driver_exports[] = {{"driver_entry", SIM_RVA_TEXT}, {NULL, 0}};
+
 static const char *const directory_name = "\\sim\\";
 
 static const struct {
@@ -67,10 +87,13 @@ static const struct {
     uint64_t base;
     const struct sim_code *code;
     const struct frame *frames;
+    const struct export *exports;
 } built_in[SIM_BUILT_IN_MODULES] = {
-    {"simkernel.exe", "simkernel.pdb", SIM_KERNEL_BASE, &sim_kernel_code, kernel_frames},
-    {"simhal.dll", "simhal.pdb", SIM_HAL_BASE, &sim_hal_code, push_rbx_frames},
-    {"simdriver.sys", "simdriver.pdb", SIM_DRIVER_BASE, &sim_driver_code, push_rbx_frames},
+    {"simkernel.exe", "simkernel.pdb", SIM_KERNEL_BASE, &sim_kernel_code, kernel_frames,
+     kernel_exports},
+    {"simhal.dll", "simhal.pdb", SIM_HAL_BASE, &sim_hal_code, push_rbx_frames, hal_exports},
+    {"simdriver.sys", "simdriver.pdb", SIM_DRIVER_BASE, &sim_driver_code, push_rbx_frames,
+     driver_exports},
 };
 
 /* ---- The image ---- */
@@ -157,6 +180,40 @@ static void put_frames(uint8_t *image, const struct frame *frames)
     kd_put_u32(directory + 4, (uint32_t)(function - image) - FUNCTIONS_OFFSET);
 }
 
+/* Returns the RVA behind the text. */
+static uint32_t put_name(uint8_t *image, uint32_t rva, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    memcpy(image + rva, text, size);
+    return rva + (uint32_t)size;
+}
+
+static void put_exports(uint8_t *image, const char *module, const struct export *exports)
+{
+    uint8_t *directory = image + EXPORTS_OFFSET;
+    uint32_t count = 0;
+    while (exports[count].name)
+        count++;
+    uint32_t functions = EXPORTS_OFFSET + EXPORTS_SIZE, names = functions + 4 * count;
+    uint32_t ordinals = names + 4 * count, text = ordinals + 2 * count;
+    kd_put_u32(directory + 12, text);
+    kd_put_u32(directory + 16, 1); /* first ordinal */
+    kd_put_u32(directory + 20, count);
+    kd_put_u32(directory + 24, count);
+    kd_put_u32(directory + 28, functions);
+    kd_put_u32(directory + 32, names);
+    kd_put_u32(directory + 36, ordinals);
+    text = put_name(image, text, module);
+    for (uint32_t i = 0; i < count; i++) {
+        kd_put_u32(image + functions + 4 * (size_t)i, exports[i].rva);
+        kd_put_u32(image + names + 4 * (size_t)i, text);
+        kd_put_u16(image + ordinals + 2 * (size_t)i, (uint16_t)i);
+        text = put_name(image, text, exports[i].name);
+    }
+    kd_put_u32(image + OPTIONAL_OFFSET + EXPORT_ENTRY, EXPORTS_OFFSET);
+    kd_put_u32(image + OPTIONAL_OFFSET + EXPORT_ENTRY + 4, text - EXPORTS_OFFSET);
+}
+
 static void put_kernel_data(uint8_t *image)
 {
     static const char tick[] = "simkernel: tick\n", question[] = "simkernel: what next? ";
@@ -183,6 +240,7 @@ static int map_image(struct sim_machine *m, unsigned module)
     put_headers(image, info->base, info->checksum);
     put_debug_record(image, built_in[module].pdb, module);
     put_frames(image, built_in[module].frames);
+    put_exports(image, info->name, built_in[module].exports);
     memcpy(image + SIM_RVA_TEXT, built_in[module].code->bytes, built_in[module].code->size);
     if (module == SIM_KERNEL)
         put_kernel_data(image);

@@ -417,6 +417,28 @@ static void images_describe_their_frames(void **state)
     assert_int_equal(found, 1);
 }
 
+static void images_export_names(void **state)
+{
+    struct sim_machine *m = *state;
+    uint8_t image[SIM_IMAGE_SIZE];
+    const char *last = "";
+    sim_machine_ops()->read_virtual(m, SIM_KERNEL_BASE, image, sizeof image);
+    const uint8_t *directory = image + kd_get_u32(image + kd_get_u32(image + 0x3C) + 24 + 112);
+    const uint8_t *functions = image + kd_get_u32(directory + 28);
+    const uint8_t *names = image + kd_get_u32(directory + 32);
+    uint32_t count = kd_get_u32(directory + 24), work = 0;
+    assert_string_equal((const char *)image + kd_get_u32(directory + 12), "simkernel.exe");
+    assert_true(count > 4);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = (const char *)image + kd_get_u32(names + 4 * i);
+        assert_true(strcmp(last, name) < 0); /* debuggers search by halves */
+        last = name;
+        if (!strcmp(name, "work"))
+            work = kd_get_u32(functions + 4 * i);
+    }
+    assert_int_equal(work, SIM_RVA_WORK);
+}
+
 static void too_many_processors_are_refused(void **state)
 {
     static const struct sim_config config = {.cpus = SIM_CPUS_MAX + 1};
@@ -467,6 +489,7 @@ int main(void)
         PROGRAM(the_loader_list_can_be_walked),
         PROGRAM(images_name_their_pdb),
         PROGRAM(images_describe_their_frames),
+        PROGRAM(images_export_names),
         cmocka_unit_test(too_many_processors_are_refused),
         BARE(arbitrary_code_does_not_hurt),
     };
