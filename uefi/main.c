@@ -22,6 +22,8 @@ enum {
     POLL_PERIOD_100NS = 500000,   /* 50 ms with poll=event: what a person takes for immediate */
     WATCHDOG_EVERY = 20,          /* checks between two calls that keep the boot watchdog off */
     AP_TIMEOUT_US = 1000000,
+    SILENCE_US = 5000,     /* between two pieces of a queue; a byte at 9600 baud takes 1 ms */
+    DRAIN_MAX_US = 100000, /* a line that never falls silent must not hold up the start */
 
     NODE_MEDIA = 4,
     NODE_MEDIA_VENDOR = 3,
@@ -226,6 +228,21 @@ static void report_bad_settings(const struct uefi_config_error *error)
     say(L"windbg.efi: a setting was not understood; see docs/uefi.md for the keys\r\n");
 }
 
+/* A debugger that called while firmware booted has bytes queued behind the FIFO, which come in
+ * pieces: half packets and old RESETs that would only cost repeats. */
+static void drain_line(void)
+{
+    uint64_t begin = timer_now();
+    uint64_t silent_since = begin;
+    uint8_t bytes[64];
+
+    while (timer_now() - silent_since < SILENCE_US && timer_now() - begin < DRAIN_MAX_US) {
+        if (uart_read(&engine.uart, bytes, sizeof bytes) != 0)
+            silent_since = timer_now();
+        cpu_pause();
+    }
+}
+
 static EFI_STATUS start(const EFI_LOADED_IMAGE_PROTOCOL *image)
 {
     struct uefi_config config;
@@ -251,6 +268,7 @@ static EFI_STATUS start(const EFI_LOADED_IMAGE_PROTOCOL *image)
     if (config.grab_console)
         console_grab(&port, &engine.uart, config.baud, own_image, system);
     uart_init(&engine.uart, config.baud);
+    drain_line();
 
     options.own_stacks = config.ist;
     if (idt_install(&options) != 0) {
