@@ -113,10 +113,23 @@ static bool run_lines(struct debug *d, FILE *file)
     return good;
 }
 
+/* A pipe may be another program that thinks between two lines. */
+static bool run_input(struct debug *d)
+{
+    char *line;
+    bool good = true;
+    while (good && !d->quit && (line = input_line(d)) != NULL) {
+        line[strcspn(line, "\r")] = '\0';
+        good = debug_execute(d, line);
+        free(line);
+    }
+    return good;
+}
+
 static bool run_file(struct debug *d, const char *path)
 {
     if (strcmp(path, "-") == 0)
-        return run_lines(d, stdin);
+        return run_input(d);
     FILE *file = fopen(path, "re");
     if (file == NULL) {
         cli_error("%s: %s", path, strerror(errno));
@@ -131,7 +144,7 @@ static bool run_commands(struct debug *d, const struct options *o)
 {
     bool good = true;
     if (o->command_count == 0 && !d->interactive)
-        return run_lines(d, stdin);
+        return run_input(d);
     for (size_t i = 0; good && !d->quit && i < o->command_count; i++)
         good = o->commands[i].is_file ? run_file(d, o->commands[i].text)
                                       : debug_execute(d, o->commands[i].text);

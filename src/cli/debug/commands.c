@@ -268,8 +268,7 @@ static debug_command cmd_help;
 /* ---- the table ---- */
 
 enum {
-    NEEDS_STOP = 1,
-    TAKES_REST = 2, /* to the end of the line, semicolons too */
+    NEEDS_STOP = 1, /* a script waits for it, a person is told */
 };
 
 static const struct command {
@@ -279,10 +278,10 @@ static const struct command {
     const char *help;
 } commands[] = {
     {"vertarget", cmd_vertarget, NEEDS_STOP, "version of the target"},
-    {"lm", cmd_modules, 0, "[v] [m PATTERN] modules"},
-    {"lmv", cmd_modules, 0, NULL},
-    {"lmm", cmd_modules, 0, NULL},
-    {"lmvm", cmd_modules, 0, NULL},
+    {"lm", cmd_modules, NEEDS_STOP, "[v] [m PATTERN] modules"},
+    {"lmv", cmd_modules, NEEDS_STOP, NULL},
+    {"lmm", cmd_modules, NEEDS_STOP, NULL},
+    {"lmvm", cmd_modules, NEEDS_STOP, NULL},
     {".reload", cmd_reload, NEEDS_STOP, "read the list of modules again"},
     {"r", cmd_registers, NEEDS_STOP, "[REG [= VALUE]] registers"},
     {"rM", cmd_registers, NEEDS_STOP,
@@ -303,10 +302,10 @@ static const struct command {
     {"f", cmd_fill, NEEDS_STOP, "ADDRESS L COUNT BYTES fill"},
     {"bp", cmd_breakpoint, NEEDS_STOP, "ADDRESS set a breakpoint"},
     {"ba", cmd_breakpoint, NEEDS_STOP, "e1|w4|r4|i1 ADDRESS break on access (1, 2, 4, 8 bytes)"},
-    {"bl", cmd_breakpoint_list, 0, "list breakpoints"},
-    {"bc", cmd_breakpoint_change, 0, "N...|* clear"},
-    {"bd", cmd_breakpoint_change, 0, "N...|* disable"},
-    {"be", cmd_breakpoint_change, 0, "N...|* enable"},
+    {"bl", cmd_breakpoint_list, NEEDS_STOP, "list breakpoints"},
+    {"bc", cmd_breakpoint_change, NEEDS_STOP, "N...|* clear"},
+    {"bd", cmd_breakpoint_change, NEEDS_STOP, "N...|* disable"},
+    {"be", cmd_breakpoint_change, NEEDS_STOP, "N...|* enable"},
     {"g", cmd_go, NEEDS_STOP, "[ADDRESS] go"},
     {"gh", cmd_go, NEEDS_STOP, "  exception handled"},
     {"gn", cmd_go, NEEDS_STOP, "  exception not handled"},
@@ -327,7 +326,7 @@ static const struct command {
     {"ob", cmd_port, NEEDS_STOP, "PORT VALUE write a port (ow, od)"},
     {"ow", cmd_port, NEEDS_STOP, NULL},
     {"od", cmd_port, NEEDS_STOP, NULL},
-    {"?", cmd_evaluate, 0, "EXPRESSION evaluate"},
+    {"?", cmd_evaluate, NEEDS_STOP, "EXPRESSION evaluate"},
     {"~", cmd_processor, NEEDS_STOP, "~Ns: switch to processor N"},
     {".echo", cmd_echo, 0, "TEXT"},
     {".sleep", cmd_sleep, 0, "MILLISECONDS"},

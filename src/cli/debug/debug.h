@@ -135,6 +135,8 @@ debug_command cmd_go, cmd_step, cmd_stack, cmd_wait, cmd_break;           /* run
 
 /* terminal.c: lines with editing and history; NULL at the end of input. The loop runs meanwhile. */
 char *terminal_line(struct debug *d, const char *prompt);
+/* The same from standard input that is no terminal. The caller frees the line. */
+char *input_line(struct debug *d);
 void terminal_close(struct debug *d);
 
 #endif

@@ -64,8 +64,10 @@ static void on_up(struct endpoint *endpoint, const char *peer)
     (void)peer;
     s->up = true;
     /* A target that was running goes on running when the wire comes back. */
-    kd_debugger_attach(&s->debugger, session_now(s), s->ever_up ? KD_ATTACH_WAIT : s->attach_how);
+    bool wait = s->ever_up && !s->break_wanted;
+    kd_debugger_attach(&s->debugger, session_now(s), wait ? KD_ATTACH_WAIT : s->attach_how);
     s->ever_up = true;
+    s->break_wanted = false;
     pump(s);
 }
 

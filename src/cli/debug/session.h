@@ -26,6 +26,7 @@ struct session {
 
     enum kd_attach attach_how;
     bool up, ever_up, ended;
+    bool break_wanted;                 /* stop the target when the wire comes back */
     char reason[ENDPOINT_MESSAGE_MAX]; /* why it is not up */
     uint8_t first[96];                 /* what the other side sent first, for error texts */
     size_t first_size;

@@ -488,8 +488,10 @@ bool debug_refresh(struct debug *d, bool modules)
         return debug_fail_request(d, "the target's version", result);
     if (!modules || d->version.loaded_module_list == 0)
         return true;
+    d->listing = true;
     result = session_finish(
         s, kd_debugger_walk_modules(&s->debugger, session_now(s), d->version.loaded_module_list));
+    d->listing = false;
     return result >= 0 || debug_fail_request(d, "the list of modules", result);
 }
 
@@ -582,7 +584,7 @@ bool debug_break(struct debug *d)
     if (debug_stopped(d) && !s->stop_waiting)
         return true;
     if (kd_debugger_break_in(&s->debugger, session_now(s)) == KD_E_CLOSED)
-        return debug_fail(d, "not connected: %s", s->reason);
+        s->break_wanted = true;
     return debug_wait_stop(d, 1000ll * d->timeout_s);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Lines from a terminal by libedit's callback interface, so that the loop runs while somebody
- * types: text and stops of the target appear above the line. */
+/* Lines from a terminal by libedit's callback interface, or from a pipe. The loop runs while
+ * somebody types: text and stops of the target appear above the line. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,8 +196,94 @@ char *terminal_line(struct debug *d, const char *prompt)
     return terminal.line;
 }
 
+/* ---- standard input that is no terminal ---- */
+
+static struct {
+    uv_poll_t poll;
+    bool prepared, plain; /* plain: a file, which is always ready and cannot be polled */
+    bool ended;
+    char text[2 * DEBUG_LINE_MAX];
+    size_t size, before; /* bytes held; and when the present wait began */
+} input;
+
+static void read_input(void)
+{
+    size_t room = sizeof input.text - input.size;
+    ssize_t n = read(STDIN_FILENO, input.text + input.size, room);
+    if (n > 0)
+        input.size += (size_t)n;
+    else if (n == 0 || (errno != EINTR && errno != EAGAIN))
+        input.ended = true;
+}
+
+static void on_input(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    read_input();
+    uv_poll_stop(poll); /* started again when these lines are used up */
+}
+
+static bool input_ready(void)
+{
+    return input.ended || memchr(input.text, '\n', input.size) != NULL ||
+           input.size == sizeof input.text;
+}
+
+static bool until_input(const struct session *s)
+{
+    return input.ended || input.size > input.before || s->stop_waiting || s->lost;
+}
+
+static void prepare_input(struct debug *d)
+{
+    input.prepared = true;
+    input.plain = uv_poll_init(&d->session.loop, &input.poll, STDIN_FILENO) != 0;
+}
+
+/* More of the input, or what happens meanwhile. False: the connection has ended. */
+static bool more_input(struct debug *d)
+{
+    struct session *s = &d->session;
+    size_t before = input.size;
+    if (input.plain) {
+        read_input();
+        return true;
+    }
+    uv_poll_start(&input.poll, UV_READABLE, on_input);
+    while (!input.ended && input.size == before) {
+        input.before = before;
+        int result = session_wait(s, -1, until_input);
+        if ((s->stop_waiting || s->lost || result < 0) && !interruption(d, result))
+            return false;
+    }
+    return true;
+}
+
+char *input_line(struct debug *d)
+{
+    if (!input.prepared)
+        prepare_input(d);
+    while (!input_ready()) {
+        if (!more_input(d))
+            return NULL;
+    }
+    if (input.size == 0)
+        return NULL;
+    const char *end = memchr(input.text, '\n', input.size);
+    size_t length = end != NULL ? (size_t)(end - input.text) : input.size;
+    char *line = strndup(input.text, length);
+    size_t used = end != NULL ? length + 1 : length;
+    memmove(input.text, input.text + used, input.size - used);
+    input.size -= used;
+    return line;
+}
+
 void terminal_close(struct debug *d)
 {
+    if (input.prepared && !input.plain)
+        uv_close((uv_handle_t *)&input.poll, NULL);
+    input.prepared = false;
     if (!terminal.prepared)
         return;
     stop_editing();

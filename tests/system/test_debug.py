@@ -1,0 +1,415 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""`kdwire debug` as a user meets it: against `kdwire sim`, over TCP and Unix sockets, in scripts,
+with JSON, at a terminal, and where there is no target at all."""
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PATIENCE = 30  # seconds until a wait on a condition fails; loaded machines are slow
+
+
+def find_kdwire():
+    build = os.environ.get("KDWIRE_BUILD")
+    for path in (os.environ.get("KDWIRE"), build and pathlib.Path(build) / "src/cli/kdwire",
+                 ROOT / "dist/linux/kdwire", ROOT / "build/linux/src/cli/kdwire"):
+        if path and os.access(path, os.X_OK):
+            return str(path)
+    raise RuntimeError("kdwire is not built; run tools/build, or set KDWIRE")
+
+
+KDWIRE = find_kdwire()
+
+
+class Sim:
+    """`kdwire sim`; `where` is the endpoint a debugger uses."""
+
+    def __init__(self, end="tcp-listen:0", *options):
+        self.process = subprocess.Popen([KDWIRE, "sim", end, "--json", "--quiet", *options],
+                                        stdout=subprocess.PIPE, text=True)
+        self.events = []
+        self.changed = threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+        self.where = self.wait("listening")["text"].replace("-listen", "")
+
+    def _read(self):
+        for line in self.process.stdout:
+            with self.changed:
+                self.events.append(json.loads(line))
+                self.changed.notify_all()
+
+    def wait(self, event, count=1):
+        def found():
+            return [e for e in self.events if e["event"] == event]
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(found()) >= count, PATIENCE), event
+            return found()[count - 1]
+
+    def count(self, event):
+        with self.changed:
+            return len([e for e in self.events if e["event"] == event])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(PATIENCE)
+        self.process.stdout.close()
+
+
+def debug(where, *arguments, stdin="", timeout=PATIENCE):
+    return subprocess.run([KDWIRE, "debug", where, *arguments], input=stdin, text=True,
+                          capture_output=True, timeout=timeout + PATIENCE)
+
+
+def commands(where, text, *arguments):
+    run = debug(where, "-c", text, *arguments)
+    assert run.returncode == 0, run.stderr + run.stdout
+    return run.stdout
+
+
+def records(where, text, *arguments):
+    run = debug(where, "--json", "-c", text, *arguments)
+    return run.returncode, [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def of(objects, command):
+    return next(o for o in objects if o.get("command", "-").split()[0] == command)
+
+
+def test_looks_at_a_target_and_lets_it_run():
+    with Sim("tcp-listen:0", "--cpu", "2") as sim:
+        out = commands(sim.where, "vertarget; lm; r; k; db rip L20")
+        assert "2 processors" in out and "simkernel" in out and "\\sim\\simhal.dll" in out
+        assert re.search(r"rip=fffff8000100118[01]", out)
+        assert re.search(r"fffff800`[0-9a-f]{8} fffff800`[0-9a-f]{8} simkernel\+0x1180", out)
+        assert sim.wait("go")  # the end of the commands lets it run
+
+
+def test_over_a_unix_socket(tmp_path):
+    with Sim(f"unix-listen:{tmp_path}/kd") as sim:
+        assert "simkernel" in commands(sim.where, "lm")
+
+
+def test_memory_is_written_searched_filled():
+    with Sim() as sim:
+        out = commands(sim.where, 'eb simkernel+3040 11 22 "ab"; db simkernel+3040 L4;'
+                       "ed simkernel+3050 deadbeef; dd simkernel+3050 L1;"
+                       "eq simkernel+3058 1122334455667788; dq simkernel+3058 L1;"
+                       "f simkernel+3080 L8 aa bb; db simkernel+3080 L8;"
+                       's -a simkernel L4000 "tick"; s -d simkernel+3000 L100 deadbeef;'
+                       "da simkernel+2100; ? poi(simkernel+3058); ? by(simkernel+3041)")
+        for expected in ("11 22 61 62", "deadbeef", "11223344`55667788",
+                         "aa bb aa bb aa bb aa bb", "fffff800`0100210b", "fffff800`01003050",
+                         '"simkernel: tick', "= 00000000`00000022"):
+            assert expected in out, expected
+
+
+def test_unreadable_memory_is_marked_not_invented():
+    with Sim() as sim:
+        code, objects = records(sim.where, "db simkernel+3ff8 L10; db 0 L4")
+        assert code == 0
+        first = objects[[o.get("command", "")[:2] for o in objects].index("db")]
+        assert len(first["bytes"]) == 16 and first["unreadable_from"] == 8
+        assert "??" in first["output"]
+
+
+def test_breakpoints_steps_and_registers():
+    with Sim() as sim:
+        code, objects = records(
+            sim.where, "bp simkernel+1070; bl; g; r rip; t; r rip; p; g; bc *; pt; r rip; r r15=77;"
+            "r r15; dq simkernel+1070 L1")
+        assert code == 0
+        assert of(objects, "bl")["breakpoints"][0]["address"] == "0xfffff80001001070"
+        stops = [o for o in objects if o.get("event") == "stop"]
+        assert [s.get("breakpoint") for s in stops[1:]] == [0, None, None, 0, None]
+        assert stops[1]["pc"] == "0xfffff80001001070" and stops[2]["pc"] == "0xfffff80001001071"
+        assert stops[5]["code_bytes"].startswith("c3")  # pt stands on a ret
+        assert [o for o in objects if o.get("command") == "r r15"][0]["r15"] == "0x77"
+        # Memory shows the program's own bytes, not the breakpoint.
+        assert "e5894855" in of(objects, "dq")["output"].replace("`", "")
+
+
+def test_each_go_hits_the_breakpoint_once_per_turn():
+    with Sim() as sim:
+        _, objects = records(sim.where, "bp simkernel+1070; " + "g; ? poi(simkernel+3000); " * 4)
+        turns = [int(o["value"], 16) for o in objects if o.get("command", "").startswith("?")]
+        assert turns == list(range(turns[0], turns[0] + 4))
+
+
+def test_step_over_a_call_and_run_to_an_address():
+    with Sim() as sim:
+        code, objects = records(sim.where, "bp simkernel+107f; g; bc *; p; r rip; g simkernel+10a0;"
+                                "r rip; bl")
+        assert code == 0
+        assert [o["rip"] for o in objects if o.get("command") == "r rip"] == [
+            "0xfffff80001001084", "0xfffff800010010a0"]
+        assert of(objects, "bl")["breakpoints"] == []
+
+
+def test_hardware_breakpoint_on_write():
+    with Sim() as sim:
+        _, objects = records(sim.where, "ba w8 simkernel+3000; g; r rip; bc 0; bl")
+        stops = [o for o in objects if o.get("event") == "stop"]
+        assert stops[-1]["breakpoint"] == 0 and stops[-1]["code"] == "0x80000004"
+
+
+def test_processors_msrs_ports():
+    with Sim("tcp-listen:0", "--cpu", "3") as sim:
+        _, objects = records(sim.where, "~2s; r rip; wrmsr c0000082 1234; rdmsr c0000082;"
+                             "ob 60 42; ib 60; ow 62 1234; iw 62")
+        assert [o["cpu"] for o in objects if o.get("event") == "stop"] == [0, 2]
+        assert of(objects, "rdmsr")["value"] == "0x1234"
+        assert of(objects, "ib")["value"] == "0x42" and of(objects, "iw")["value"] == "0x1234"
+        run = debug(sim.where, "-c", "~7s")
+        assert run.returncode == 1 and "3 processors" in run.stderr
+
+
+def test_a_failed_command_ends_the_script_with_1():
+    with Sim() as sim:
+        run = debug(sim.where, "-c", "r rip; frobnicate; .echo never")
+        assert run.returncode == 1
+        assert "no command 'frobnicate'" in run.stderr and "never" not in run.stdout
+        code, objects = records(sim.where, "db nowhere")
+        assert code == 1 and not of(objects, "db")["ok"] and "nowhere" in of(objects, "db")["error"]
+
+
+def test_scripts_from_file_and_standard_input(tmp_path):
+    script = tmp_path / "script"
+    script.write_text("* a comment\n.echo one\n$$ another\n.echo two; .echo three\n")
+    with Sim() as sim:
+        assert debug(sim.where, "--script", str(script)).stdout.endswith("one\ntwo\nthree\n")
+        assert "= 00000000`00000011" in debug(sim.where, stdin="? 0n17\nqd\n").stdout
+
+
+def test_stops_when_a_module_is_loaded():
+    with Sim("tcp-listen:0", "--load-every", "20000") as sim:
+        _, objects = records(sim.where, "sxe ld:simdriver; g; .wait; lm m simdriver; sxd ld; q")
+        assert [o for o in objects if o.get("event") == "stop"][-1]["kind"] == "load"
+        assert of(objects, "lm")["modules"][0]["path"] == "\\sim\\simdriver.sys"
+
+
+def test_prints_come_while_it_runs_and_break_stops_it():
+    with Sim("tcp-listen:0", "--print-every", "2000") as sim:
+        _, objects = records(sim.where, "g; .sleep 500; .break; r rip; qd")
+        assert any(o.get("event") == "print" and "tick" in o["text"] for o in objects)
+        assert of(objects, ".break")["ok"]
+
+
+def test_quit_leaves_no_breakpoint_behind():
+    with Sim() as sim:
+        commands(sim.where, "bp simkernel+1070; g; .wait; g; qd")
+        stops = sim.count("stop")
+        out = commands(sim.where, "db simkernel+1070 L1; bl; q")
+        assert "  55 " in out
+        assert sim.count("stop") >= stops
+
+
+def test_q_leaves_it_stopped_and_the_next_debugger_finds_it_so():
+    with Sim() as sim:
+        first = commands(sim.where, "r rip; q")
+        second = commands(sim.where, "r rip; q")
+        assert re.findall("rip=.*", first) == re.findall("rip=.*", second)
+        assert sim.count("go") == 0
+        commands(sim.where, "qd")
+        sim.wait("go")
+
+
+def test_survives_a_bad_wire():
+    with Sim("tcp-listen:0", "--fault", "all=2%", "--seed", "3") as sim:
+        code, objects = records(sim.where, "vertarget; lm; bp simkernel+1070; g; r rip; t; r rip;"
+                                "db simkernel L1000; q", "--timeout", "60")
+        assert code == 0
+        assert [o["rip"] for o in objects if o.get("command") == "r rip"] == [
+            "0xfffff80001001070", "0xfffff80001001071"]
+
+
+def test_target_that_dies_and_returns(tmp_path):
+    where = f"unix-listen:{tmp_path}/kd"
+    with Sim(where) as sim:
+        end = sim.where
+        process = subprocess.Popen([KDWIRE, "debug", end], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process.stdin.write("? poi(simkernel+1070)\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+        while "Evaluate" not in line:
+            assert line
+            line = process.stdout.readline()
+        sim.process.kill()
+        sim.process.wait(PATIENCE)
+        while "connection" not in line and "closed" not in line:
+            line = process.stdout.readline()
+            assert line
+    with Sim(where):
+        out, _ = process.communicate(".break\nr rip\nqd\n", PATIENCE)
+        assert process.returncode == 0 and "rip=" in out
+
+
+# ---- no target ----
+
+def one_line(run):
+    assert run.returncode in (1, 2)
+    assert "Traceback" not in run.stderr
+    return run.stderr.splitlines()[0]
+
+
+def test_port_refused():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    run = debug(f"tcp:127.0.0.1:{port}", "-c", "r")
+    assert run.returncode == 1 and str(port) in one_line(run) and "check the address" in one_line(run)
+
+
+def test_host_unknown():
+    run = debug("tcp:no.such.host.invalid:7001", "-c", "r")
+    assert run.returncode == 1 and "no.such.host.invalid" in one_line(run)
+
+
+@pytest.mark.parametrize("arguments", [(), ("foo:bar",), ("tcp:localhost:7001", "x"),
+                                       ("tcp:localhost:7001", "--nonsense"),
+                                       ("tcp:localhost:7001", "--timeout", "soon"),
+                                       ("tcp:localhost:7001", "-c")])
+def test_wrong_usage(arguments):
+    run = subprocess.run([KDWIRE, "debug", *arguments], capture_output=True, text=True)
+    assert run.returncode == 2 and "kdwire debug: " in one_line(run)
+
+
+def serve(greeting, close):
+    listener = socket.create_server(("127.0.0.1", 0))
+    kept = []
+
+    def accept():
+        peer, _ = listener.accept()
+        peer.sendall(greeting)
+        if close:
+            peer.close()
+        kept.append(peer)
+    threading.Thread(target=accept, daemon=True).start()
+    return listener, kept, f"tcp:127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("greeting,close,expected", [
+    (b"", False, "silent"),
+    (b"\r\nDebian GNU/Linux 12 vm ttyS0\r\n\r\nvm login: ", False, "vm login"),
+    (b"", True, "another debugger"),
+])
+def test_something_else_than_a_target(greeting, close, expected):
+    listener, _kept, where = serve(greeting, close)
+    run = debug(where, "--timeout", "2", "-c", "r")
+    listener.close()
+    assert run.returncode == 1 and expected in one_line(run)
+
+
+def test_a_second_debugger_is_told():
+    with Sim() as sim:
+        first = subprocess.Popen([KDWIRE, "debug", sim.where], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, text=True)
+        assert "exception" in first.stdout.readline()
+        run = debug(sim.where, "--timeout", "3", "-c", "r")
+        assert run.returncode == 1 and "another debugger" in one_line(run)
+        first.communicate("qd\n", PATIENCE)
+        assert first.returncode == 0
+
+
+def test_target_that_never_comes():
+    run = debug("tcp-listen:0", "--timeout", "1", "-c", "r")
+    assert run.returncode == 1 and "nobody has connected" in one_line(run)
+
+
+# ---- at a terminal ----
+
+class Terminal:
+    def __init__(self, where, home):
+        self.process, self.fd = None, None
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.environ.update(HOME=str(home), TERM="vt100")
+            os.execv(KDWIRE, [KDWIRE, "debug", where])
+        self.pid, self.fd, self.text = pid, fd, ""
+
+    def expect(self, pattern):
+        end = time.monotonic() + PATIENCE
+        while not (match := re.search(pattern, self.text)):
+            ready, _, _ = select.select([self.fd], [], [], max(0, end - time.monotonic()))
+            assert ready, f"waited in vain for {pattern!r}; seen: {self.text!r}"
+            try:
+                self.text += os.read(self.fd, 4096).decode(errors="replace")
+            except OSError:
+                assert False, f"ended before {pattern!r}; seen: {self.text!r}"
+        self.text = self.text[match.end():]
+        return match
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def end(self):
+        while True:
+            try:
+                if not os.read(self.fd, 4096):
+                    break
+            except OSError:
+                break
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(status)
+
+
+def test_terminal_ctrl_c_history_and_completion(tmp_path):
+    with Sim("tcp-listen:0", "--print-every", "50000") as sim:
+        terminal = Terminal(sim.where, tmp_path)
+        terminal.expect("kd> ")
+        terminal.type("r rip\r")
+        terminal.expect(r"rip=fffff80001001180")
+        terminal.expect("kd> ")
+        terminal.type("g\r")
+        terminal.expect("tick")  # text comes while it runs
+        terminal.type("\x03")
+        terminal.expect("Break instruction exception")
+        terminal.expect("kd> ")
+        terminal.type("nonsense\r")
+        terminal.expect("no command 'nonsense'")  # and the session goes on
+        terminal.expect("kd> ")
+        terminal.type("\x10\x10\x10\r")  # three lines back: r rip
+        terminal.expect(r"rip=fffff800010011")
+        terminal.expect("kd> ")
+        terminal.type("vert\t\r")
+        terminal.expect("KD protocol 6")
+        terminal.expect("kd> ")
+        terminal.type("\x03")  # at the prompt: nothing bad
+        terminal.expect("kd> ")
+        terminal.type("q\r")
+        assert terminal.end() == 0
+        assert "vertarget" in (tmp_path / ".kdwire_history").read_text()
+
+
+def test_terminal_end_of_input_lets_the_target_run(tmp_path):
+    with Sim() as sim:
+        terminal = Terminal(sim.where, tmp_path)
+        terminal.expect("kd> ")
+        terminal.type("\x04")
+        assert terminal.end() == 0
+        sim.wait("go")
+
+
+def test_ctrl_c_ends_a_script_that_waits():
+    with Sim() as sim:
+        process = subprocess.Popen([KDWIRE, "debug", sim.where, "-c", "g; .wait 600; .echo after"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        sim.wait("go")
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=PATIENCE)
+        assert out.count("Break instruction exception") == 2  # attach, and Ctrl-C
+        assert process.returncode == 0
