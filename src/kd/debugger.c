@@ -1178,7 +1178,9 @@ enum kd_heard kd_debugger_heard(const struct kd_debugger *d)
     const struct kd_link_stats *stats = kd_link_stats(&d->link);
     if (stats->packets_in > 0 || stats->resets_in > 0)
         return KD_HEARD_PACKETS;
-    return stats->junk_bytes > 0 ? KD_HEARD_JUNK : KD_HEARD_NOTHING;
+    /* A console that never pauses keeps its text in the stream for a while: that counts, too. */
+    bool junk = stats->junk_bytes > 0 || kd_stream_pending(&d->link.stream);
+    return junk ? KD_HEARD_JUNK : KD_HEARD_NOTHING;
 }
 
 const struct kd_stop *kd_debugger_stop(const struct kd_debugger *d)

@@ -562,9 +562,24 @@ static void cut_wire_ends_the_request(void **state)
     free(h);
 }
 
+static void text_of_a_console_is_heard_at_once(void **state)
+{
+    (void)state;
+    static const char text[] = "[    0.123] Linux version 6.1\r\n";
+    struct kd_debugger *d = calloc(1, sizeof *d);
+    assert_non_null(d);
+    kd_debugger_init(d, NULL);
+    kd_debugger_attach(d, 1000, KD_ATTACH_STOP);
+    assert_int_equal(kd_debugger_heard(d), KD_HEARD_NOTHING);
+    kd_debugger_feed(d, 2000, (const uint8_t *)text, sizeof text - 1);
+    assert_int_equal(kd_debugger_heard(d), KD_HEARD_JUNK);
+    free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(text_of_a_console_is_heard_at_once),
         cmocka_unit_test(attaches_to_a_running_target_once),
         cmocka_unit_test(attaches_to_a_stopped_target),
         cmocka_unit_test(waits_without_break_in_if_told),
