@@ -16,9 +16,10 @@ PATIENCE = 20  # seconds until a wait on a condition fails; loaded machines are 
 
 
 def find_kdwire():
-    for path in (os.environ.get("KDWIRE"), ROOT / "dist/linux/kdwire",
-                 ROOT / "build/linux/src/cli/kdwire"):
-        if path and os.access(path, os.X_OK):
+    chosen = os.environ.get("KDWIRE")
+    for path in [chosen] if chosen else [ROOT / "dist/linux/kdwire",
+                                         ROOT / "build/linux/src/cli/kdwire"]:
+        if os.access(path, os.X_OK):
             return str(path)
     raise RuntimeError("kdwire is not built; run tools/build, or set KDWIRE")
 
