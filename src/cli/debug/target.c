@@ -604,7 +604,8 @@ bool debug_leave(struct debug *d, bool run)
         return true;
     bool was_running = !debug_stopped(d);
     d->quiet_stop = true;
-    if (was_running && (!anything_inserted(d) || s->interrupts > 0))
+    s->interrupts = 0;
+    if (was_running && !anything_inserted(d))
         return true;
     if (!debug_break(d) || !debug_remove_breakpoints(d))
         return false;

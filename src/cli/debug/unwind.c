@@ -272,25 +272,39 @@ static bool step_function(const struct unwind_memory *m, struct unwind_frame *fr
     return false;
 }
 
-static bool in_image(const struct unwind_memory *m, uint64_t address)
+/* A return address lies in an image, right behind a call: most of what merely looks like code on
+ * a stack does not. */
+static bool is_return_address(const struct unwind_memory *m, uint64_t address)
 {
+    enum { LONGEST = 7 }; /* call [reg + index * n + disp32] */
     uint64_t base, size;
-    return m->image(m->context, address, &base, &size);
+    uint8_t before[LONGEST];
+    if (!m->image(m->context, address, &base, &size) || address - base < LONGEST ||
+        !m->read(m->context, address - LONGEST, before, sizeof before))
+        return false;
+    if (before[LONGEST - 5] == 0xE8)
+        return true;
+    for (unsigned length = 2; length <= LONGEST; length++) {
+        const uint8_t *at = before + LONGEST - length;
+        if (at[0] == 0xFF && (at[1] >> 3 & 7) == 2)
+            return true;
+    }
+    return false;
 }
 
 /* Code without unwind information: a frame pointer if RBP looks like one, else the first stack
- * slot that points into an image. */
+ * slot that holds a return address. */
 static bool step_guess(const struct unwind_memory *m, struct unwind_frame *f)
 {
     uint64_t rbp = f->registers[UNWIND_RBP], rsp = f->registers[UNWIND_RSP], saved, to;
     f->how = UNWIND_GUESS;
-    if (read64(m, rsp, &to) && in_image(m, to)) {
+    if (read64(m, rsp, &to) && is_return_address(m, to)) {
         f->rip = to;
         f->registers[UNWIND_RSP] = rsp + 8;
         return true;
     }
     if (rbp >= rsp && rbp - rsp < 0x10000 && read64(m, rbp, &saved) && read64(m, rbp + 8, &to) &&
-        in_image(m, to)) {
+        is_return_address(m, to)) {
         f->rip = to;
         f->registers[UNWIND_RBP] = saved;
         f->registers[UNWIND_RSP] = rbp + 16;
@@ -299,7 +313,7 @@ static bool step_guess(const struct unwind_memory *m, struct unwind_frame *f)
     for (unsigned i = 1; i < UNWIND_SCAN_MAX; i++) {
         if (!read64(m, rsp + 8ull * i, &to))
             return false;
-        if (!in_image(m, to))
+        if (!is_return_address(m, to))
             continue;
         f->rip = to;
         f->registers[UNWIND_RSP] = rsp + 8ull * i + 8;

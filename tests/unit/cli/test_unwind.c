@@ -235,7 +235,9 @@ static void code_without_information_is_guessed(void **state)
 {
     (void)state;
     struct world *w = new_world();
+    push(w, STACK + 0x108, IMAGE + 0x1500); /* into the image, but not behind a call */
     push(w, STACK + 0x118, IMAGE + 0x1234);
+    w->image[0x122F] = 0xE8;
     struct unwind_frame f = frame_at(0x1000, STACK + 0x100);
     assert_true(step(w, &f));
     assert_int_equal(f.rip, IMAGE + 0x1234);
