@@ -736,3 +736,57 @@ def test_damaged_and_doubled_packets():
         s.machine.kd.sendall(old)                              # an old packet: acknowledged, not answered
         assert s.kd.version() == version and not s.kd.replies
         assert "guest: went on" in s.end()
+
+
+def test_a_cut_packet_is_forgotten():
+    with Session("int3") as s:
+        s.go_to_program()
+        version = s.kd.version()
+        s.machine.kd.sendall(k.DATA_LEADER + struct.pack("<HHII", 2, 56, s.kd.out_id, 0) + b"half of")
+        assert s.kd.version() == version
+        assert "guest: went on" in s.end()
+
+
+# ---- settings ----------------------------------------------------------------------------------
+
+
+def test_load_options_overrule_fw_cfg():
+    # As a shell passes them: the program's name comes first. The last port that fw_cfg names is wrong.
+    with Session("int3", port=3, options="windbg.efi port=com3", baud="9600 port=com2") as s:
+        s.go_to_program()
+        assert "guest: went on" in s.end()
+
+
+def test_a_bad_setting_is_named_and_the_rest_counts():
+    with Session("int3", tpyo="1") as s:
+        s.go_to_program()
+        assert "tpyo=1" in s.kd.prints
+        assert "guest: went on" in s.end()
+
+
+@pytest.mark.parametrize("settings", [{"poll": "event"}, {"poll": "off", "rxirq": "on"}])
+def test_other_ways_to_notice_a_break_in(settings):
+    with Session("spin 4", **settings) as s:
+        run_until_spinning(s)
+        stop = s.kd.break_in()
+        assert stop.code == k.STATUS_BREAKPOINT
+        s.kd.write(s.sym("release"), b"\x01")
+        assert "guest: rounds" in s.end()
+
+
+def test_without_stacks_of_its_own():
+    with Session("registers", ist="off") as s:
+        stop = s.go_to_program()
+        assert stop.pc == s.sym("probe_int3") and s.kd.context().xmm(5) == expected_xmm(5)
+        assert s.kd.try_read(1 << 46, 8)[0] == k.STATUS_UNSUCCESSFUL
+        s.end()
+        assert int(s.saw("r15"), 16) == 0x0101010101010101 * 16
+
+
+def test_a_program_can_ask_to_stop_at_a_load():
+    with Session("break-on-load") as s:
+        stop = s.go_to_program()
+        assert stop.code == k.STATUS_BREAKPOINT
+        assert "guest: break on load 0" in s.machine.debug_text()
+        assert s.kd.loads[-1].name.lower() == "hello.efi" and "hello from" not in s.kd.prints
+        assert "guest: end" in s.end()

@@ -5,9 +5,10 @@ Each costs seconds, so there are few; test_uefi.py has the rest, from a snapshot
 """
 
 import contextlib
-import shutil
-import tempfile
 import pathlib
+import shutil
+import struct
+import tempfile
 
 import pytest
 
@@ -48,14 +49,31 @@ def walk_to_hello(debugger):
     debugger.wait_print("hello.efi is done")
 
 
-@pytest.mark.parametrize("machine, port", [("q35", 3), ("pc", 1)])
-def test_started_as_a_kernel(machine, port):
+def dbg2_table(port):
+    """The ACPI table that names a 16550 at an I/O port as the one for debuggers."""
+    address = struct.pack("<BBBBQ", 1, 8, 0, 1, port)
+    size, name = struct.pack("<I", 8), b".\0"
+    offsets = [22, 22 + len(address), 22 + len(address) + len(size)]
+    total = offsets[2] + len(name)
+    device = struct.pack("<BHBHHHHHHHHH", 0, total, 1, len(name), offsets[2], 0, 0, 0x8000, 0, 0, offsets[0], offsets[1])
+    body = struct.pack("<II", 44, 1) + device + address + size + name
+    table = bytearray(struct.pack("<4sIBB6s8sI4sI", b"DBG2", 36 + len(body), 0, 0, b"KDWIRE", b"KDWIRE  ", 1, b"TEST", 1) + body)
+    table[9] = -sum(table) & 0xFF
+    return bytes(table)
+
+
+@pytest.mark.parametrize("machine, where, setting", [("q35", 3, "com3"), ("pc", 1, "com1"), ("q35", 4, "dbg2"),
+                                                     ("q35", "pci", "pci:0.6.0")])
+def test_started_as_a_kernel(machine, where, setting, tmp_path):
     """-kernel starts the engine first; the boot goes on with the disk."""
     skip_without_qemu()
     files = {"EFI/BOOT/BOOTX64.EFI": image("hello")}
-    config = config_text({"port": f"com{port}", "modules": "all"})
-    with volume(files) as disk, qemu.Machine(machine, kernel=image("windbg"), kd_port=port, disk=disk,
-                                             serial={3 if port == 1 else 1: "file"},
+    config = config_text({"port": setting, "modules": "all"})
+    extra = []
+    if setting == "dbg2":
+        (tmp_path / "dbg2").write_bytes(dbg2_table(0x2E8))
+        extra = ["-acpitable", f"file={tmp_path / 'dbg2'}"]
+    with volume(files) as disk, qemu.Machine(machine, kernel=image("windbg"), kd_port=where, disk=disk, extra=extra,
                                              fw_cfg={"opt/kdwire/config": config.encode()}) as m:
         debugger = k.Kd(m.kd, qemu.PATIENCE)
         debugger.attach(reset_after=qemu.PATIENCE)

@@ -93,7 +93,7 @@ class Qmp:
 class Machine:
     """A running QEMU. `with Machine(...) as m:` kills it at the end, whatever happened.
 
-    kd_port   1..4: the COM port whose socket is .kd
+    kd_port   1..4: the COM port whose socket is .kd; "pci": a PCI serial port in slot 6
     serial    {port: "file"}: ports whose output is kept in serial_text(port)
     fw_cfg    {name: bytes or path}: files for the guest
     snapshot  path of a snapshot to restore
@@ -129,9 +129,12 @@ class Machine:
                      "-drive", f"if=pflash,format=raw,unit=1,file={self.path('vars.fd')}"]
         else:
             args += ["-bios", first_of(UNIFIED)]
+        args += ["-chardev", f"socket,id=kd,path={self.path('kd')},server=on,wait=off"]
+        if kd_port == "pci":
+            args += ["-device", "pci-serial,chardev=kd,addr=6"]
         for port in range(1, SERIAL_PORTS + 1):
             if port == kd_port:
-                args += ["-chardev", f"socket,id=kd,path={self.path('kd')},server=on,wait=off", "-serial", "chardev:kd"]
+                args += ["-serial", "chardev:kd"]
             elif serial.get(port) == "file":
                 self.serial_files[port] = self.path(f"com{port}")
                 args += ["-serial", f"file:{self.serial_files[port]}"]
