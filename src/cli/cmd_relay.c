@@ -230,7 +230,8 @@ static int parse_option(struct relay_options *options, int option, const char *v
                                value);
     case 'e':
         options->report.json = true;
-        return strcmp(value, "json") ? cli_usage_error("--events '%s': there is json", value) : 0;
+        return strcmp(value, "json") != 0 ? cli_usage_error("--events '%s': there is json", value)
+                                          : 0;
     case '1':
         options->once = true;
         return 0;
@@ -322,8 +323,9 @@ static void on_status(uv_timer_t *timer)
 
 static bool is_open_to_all(const struct endpoint_spec *spec)
 {
-    return spec->kind == ENDPOINT_TCP_LISTEN && strcmp(spec->host, "127.0.0.1") &&
-           strcmp(spec->host, "::1") && strcmp(spec->host, "localhost");
+    bool own = !strcmp(spec->host, "127.0.0.1") || !strcmp(spec->host, "::1") ||
+               !strcmp(spec->host, "localhost");
+    return spec->kind == ENDPOINT_TCP_LISTEN && !own;
 }
 
 static void warn_of_open_listeners(const struct relay_config *config)

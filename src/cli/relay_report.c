@@ -177,7 +177,7 @@ static void json_summary(const struct relay_report *report, const struct relay *
            ",\"events_unsaid\":%" PRIu64 "}\n",
            monitor->stops, monitor->break_ins, monitor->resets, monitor->round_trips,
            (double)monitor->round_trip_min_ns / 1e3,
-           (double)(monitor->round_trip_sum_ns / trips) / 1e3,
+           (double)monitor->round_trip_sum_ns / (double)trips / 1e3,
            (double)monitor->round_trip_max_ns / 1e3, relay->recorder.records,
            relay->observers.missed_total, report->unsaid);
     fflush(stdout);

@@ -143,6 +143,16 @@ static void way_out_failed(struct channel *channel, int error)
     }
 }
 
+/* libuv only reads what it writes, but its buffers are not const. */
+static uv_buf_t buffer_of(const uint8_t *bytes, size_t size)
+{
+    union {
+        const uint8_t *given;
+        char *taken;
+    } pointer = {bytes};
+    return uv_buf_init(pointer.taken, (unsigned)size);
+}
+
 static void send_queue(struct channel *channel);
 
 static void on_written(uv_write_t *request, int status)
@@ -169,7 +179,7 @@ static void send_queue(struct channel *channel)
 {
     const uint8_t *bytes;
     channel->in_flight = ring_peek(&channel->queue, &bytes);
-    uv_buf_t buffer = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)channel->in_flight);
+    uv_buf_t buffer = buffer_of(bytes, channel->in_flight);
     channel->write_request.data = channel;
     channel->writing = true;
     int rc = uv_write(&channel->write_request, channel->out, &buffer, 1, on_written);
@@ -188,7 +198,7 @@ int channel_write(struct channel *channel, const uint8_t *bytes, size_t size)
     if (size > ring_room(&channel->queue))
         return KD_E_NO_SPACE;
     if (!channel->queue.size) {
-        uv_buf_t buffer = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)size);
+        uv_buf_t buffer = buffer_of(bytes, size);
         int sent = uv_try_write(channel->out, &buffer, 1);
         channel->progress = uv_now(channel->loop);
         if (sent == (int)size)

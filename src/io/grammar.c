@@ -91,7 +91,8 @@ static bool parse_number(const char *text, uint32_t base, uint32_t max, uint32_t
 static bool parse_switch(const char *value, bool *out)
 {
     bool on = !*value || !strcmp(value, "on") || !strcmp(value, "1");
-    if (!on && strcmp(value, "off") && strcmp(value, "0"))
+    bool off = !strcmp(value, "off") || !strcmp(value, "0");
+    if (!on && !off)
         return false;
     *out = on;
     return true;
@@ -201,7 +202,7 @@ static int parse_option(const struct parse *parse, char *text)
         *value++ = '\0';
     char list[128];
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (strcmp(text, options[i].name))
+        if (strcmp(text, options[i].name) != 0)
             continue;
         if (!(options[i].kinds & KIND_BIT(kind)))
             return fail(parse, "option '%s' is not for %s; its options: %s", text,
@@ -356,7 +357,7 @@ static int parse_kind(const struct parse *parse, const char **body)
     snprintf(name, sizeof(name), "%.*s", (int)(size < sizeof(name) ? size : sizeof(name) - 1),
              parse->text);
     for (size_t i = 0; i < KIND_COUNT; i++) {
-        if (strcmp(name, kinds[i].name))
+        if (strcmp(name, kinds[i].name) != 0)
             continue;
         parse->spec->kind = kinds[i].kind;
         bool bare = parse->text[size] != ':';
@@ -385,7 +386,7 @@ static void set_defaults(struct endpoint_spec *spec)
 int endpoint_parse(struct endpoint_spec *spec, const char *text, char message[ENDPOINT_MESSAGE_MAX])
 {
     struct parse parse = {spec, text, message};
-    const char *rest = NULL;
+    const char *rest = text;
     message[0] = '\0';
     set_defaults(spec);
     if (strlen(text) >= ENDPOINT_TEXT_MAX)

@@ -264,9 +264,10 @@ void observers_close(struct observers *observers)
     }
     for (unsigned i = 0; i < observers->end_count; i++) {
         struct observer_end *end = &observers->ends[i];
-        while (end->first) {
-            struct channel *channel = end->first->channel;
-            remove_observer(end->first);
+        for (struct observer *observer = end->first, *next; observer; observer = next) {
+            struct channel *channel = observer->channel;
+            next = observer->next;
+            remove_observer(observer);
             if (channel)
                 channel_close(channel);
         }

@@ -12,7 +12,7 @@ static const char *const end_names[] = {[RELAY_DEBUGGER] = "debugger", [RELAY_TA
 const char *relay_event_name(enum relay_event_kind kind)
 {
     static const char *const names[] = {
-#define RELAY_EVENT_NAME(name, text) [RELAY_EVENT_##name] = text,
+#define RELAY_EVENT_NAME(name, text) [RELAY_EVENT_##name] = (text),
         RELAY_EVENT_MAP(RELAY_EVENT_NAME)
 #undef RELAY_EVENT_NAME
     };
