@@ -355,6 +355,10 @@ class Terminal:
     def type(self, text):
         os.write(self.fd, text.encode())
 
+    def end_hard(self):
+        os.kill(self.pid, signal.SIGKILL)
+        self.end()
+
     def end(self):
         while True:
             try:
@@ -393,6 +397,19 @@ def test_terminal_ctrl_c_history_and_completion(tmp_path):
         terminal.type("q\r")
         assert terminal.end() == 0
         assert "vertarget" in (tmp_path / ".kdwire_history").read_text()
+
+
+def test_terminal_answers_the_targets_questions(tmp_path):
+    with Sim("tcp-listen:0", "--prompt-every", "20000") as sim:
+        terminal = Terminal(sim.where, tmp_path)
+        terminal.expect("kd> ")
+        terminal.type("g\r")
+        terminal.expect("what next")
+        terminal.type("carry on\r")
+        assert sim.wait("answer")["text"].strip() == "carry on"
+        terminal.expect("what next")
+        terminal.type("\x03")
+        terminal.end_hard()
 
 
 def test_terminal_end_of_input_lets_the_target_run(tmp_path):

@@ -85,6 +85,8 @@ bool debug_stopped(const struct debug *d);
 bool debug_wait_stop(struct debug *d, int64_t timeout_ms);
 /* Deals with a stop that came; returns whether it is one for the user. */
 bool debug_handle_stop(struct debug *d);
+/* Asks the user (a script: sends an empty line) what the target's prompt wants to know. */
+void debug_answer_prompt(struct debug *d);
 bool debug_go(struct debug *d, uint32_t status, const struct breakpoint *temporary);
 bool debug_step(struct debug *d, bool quiet);
 uint32_t debug_default_status(const struct debug *d);

@@ -427,7 +427,7 @@ bool debug_handle_stop(struct debug *d)
     return true;
 }
 
-static void answer_prompt(struct debug *d)
+void debug_answer_prompt(struct debug *d)
 {
     d->prompted = false;
     char *line = d->interactive ? terminal_line(d, d->prompt_text) : NULL;
@@ -460,7 +460,7 @@ bool debug_wait_stop(struct debug *d, int64_t timeout_ms)
             if (debug_handle_stop(d))
                 return true;
         } else if (d->prompted) {
-            answer_prompt(d);
+            debug_answer_prompt(d);
         } else if (result == KD_E_CANCELLED) {
             s->interrupts = 0;
             if (++interrupts > 1)
@@ -663,7 +663,7 @@ bool debug_attach(struct debug *d)
             if (debug_handle_stop(d))
                 return true;
         } else if (d->prompted) {
-            answer_prompt(d);
+            debug_answer_prompt(d);
         } else if (result == KD_E_CLOSED) {
             return debug_fail(d, "%s%s", s->reason,
                               s->ever_up ? "; is another debugger attached there?"

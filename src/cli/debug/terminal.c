@@ -21,7 +21,6 @@ static struct {
     bool complete;
     char *line;
     uv_poll_t poll;
-    bool polling;
     char history[512];
 } terminal;
 
@@ -143,7 +142,8 @@ static void stop_editing(void)
 
 static bool until_line(const struct session *s)
 {
-    return terminal.complete || s->stop_waiting || s->lost;
+    const struct debug *d = s->context;
+    return terminal.complete || s->stop_waiting || s->lost || d->prompted;
 }
 
 /* A wait ended without a line: a stop, Ctrl-C, the end of the connection. False: give up. */
@@ -156,6 +156,8 @@ static bool interruption(struct debug *d, int result)
     } else if (s->lost) {
         s->lost = false;
         debug_on_notice(d, "the target does not answer");
+    } else if (d->prompted) {
+        debug_answer_prompt(d);
     } else if (result == KD_E_CANCELLED) {
         s->interrupts = 0;
         if (!debug_stopped(d) && s->up)
@@ -175,7 +177,6 @@ char *terminal_line(struct debug *d, const char *prompt)
     terminal.line = NULL;
     d->session.interrupts = 0;
     uv_poll_start(&terminal.poll, UV_READABLE, on_readable);
-    terminal.polling = true;
     start_editing(d, prompt);
     while (!terminal.complete) {
         int result = session_wait(&d->session, -1, until_line);
@@ -183,11 +184,14 @@ char *terminal_line(struct debug *d, const char *prompt)
             break;
         if (!interruption(d, result))
             break;
+        /* It may have asked for another line meanwhile. */
+        terminal.complete = false;
+        terminal.line = NULL;
+        uv_poll_start(&terminal.poll, UV_READABLE, on_readable);
         start_editing(d, prompt);
     }
     stop_editing();
     uv_poll_stop(&terminal.poll);
-    terminal.polling = false;
     if (terminal.line != NULL && terminal.line[0] != '\0' && prompt == NULL) {
         add_history(terminal.line);
         if (terminal.history[0] != '\0')
@@ -232,7 +236,8 @@ static bool input_ready(void)
 
 static bool until_input(const struct session *s)
 {
-    return input.ended || input.size > input.before || s->stop_waiting || s->lost;
+    const struct debug *d = s->context;
+    return input.ended || input.size > input.before || s->stop_waiting || s->lost || d->prompted;
 }
 
 static void prepare_input(struct debug *d)
@@ -254,7 +259,8 @@ static bool more_input(struct debug *d)
     while (!input.ended && input.size == before) {
         input.before = before;
         int result = session_wait(s, -1, until_input);
-        if ((s->stop_waiting || s->lost || result < 0) && !interruption(d, result))
+        bool other = s->stop_waiting || s->lost || d->prompted || result < 0;
+        if (other && !interruption(d, result))
             return false;
     }
     return true;
