@@ -25,11 +25,10 @@
 #include "timer.h"
 
 enum {
-    READ_MAX = 256,              /* bytes taken from the UART before output gets its turn */
+    READ_MAX = 256, /* bytes taken from the UART before output gets its turn */
+    REST_US = 20,
     FLUSH_MAX_US = 50000,        /* while the machine runs: longest wait for the transmitter */
     PRINT_PATIENCE_US = 2000000, /* a debugger that answered before but does not take this text */
-    SEND_TRIES = 5, /* of one second each: how long a text or a module report waits for a debugger
-                       that has fallen silent; then it counts as gone */
     RESET_PORT = 0xCF9,
     RESET_COLD = 0x0E,
 };
@@ -38,19 +37,26 @@ struct engine engine;
 
 /* ---- The wire ---- */
 
+static bool has_output(void)
+{
+    const uint8_t *bytes;
+
+    return kd_target_output(&engine.target, &bytes) != 0;
+}
+
 static void send_output(void)
 {
     const uint8_t *bytes;
+    bool received = false;
     size_t n;
 
-    while ((n = kd_target_output(&engine.target, &bytes)) != 0) {
-        size_t written = uart_write(&engine.uart, bytes, n);
+    /* Full duplex: a FIFO of 16 bytes overruns in 1.4 ms. */
+    while (!received && (n = kd_target_output(&engine.target, &bytes)) != 0) {
+        size_t written = uart_write(&engine.uart, bytes, n, &received);
 
         if (written == 0)
             break;
         kd_target_written(&engine.target, timer_now(), written);
-        if (uart_ready(&engine.uart)) /* a FIFO of 16 bytes overruns in 1.4 ms */
-            break;
     }
 }
 
@@ -64,6 +70,17 @@ static bool take_input(void)
     return n != 0;
 }
 
+/* Leaves the port alone for a moment. A virtual machine's host needs it to bring the next bytes (in
+ * QEMU's emulation every port access takes the lock that its input needs, and so does PAUSE); on
+ * real hardware it is a quarter of a byte's time. */
+static void rest(void)
+{
+    uint64_t until = timer_now() + REST_US;
+
+    while (timer_now() < until)
+        ;
+}
+
 /* Serves the debugger until the program may run on. With PATIENCE_US, gives up on a debugger that
  * has not answered by then. */
 static void serve(uint64_t patience_us)
@@ -71,7 +88,8 @@ static void serve(uint64_t patience_us)
     uint64_t start = timer_now();
 
     while (kd_target_state(&engine.target) != KD_TARGET_RUNNING) {
-        (void)take_input();
+        bool busy = take_input();
+
         send_output();
         kd_target_tick(&engine.target, timer_now());
         if (patience_us != 0 && !kd_target_attached(&engine.target) &&
@@ -79,15 +97,12 @@ static void serve(uint64_t patience_us)
             kd_target_abandon(&engine.target);
             break;
         }
-        cpu_pause();
+        if (!busy && !has_output())
+            rest();
     }
     /* The last acknowledgement must leave before the program runs on. */
     start = timer_now();
-    for (;;) {
-        const uint8_t *bytes;
-
-        if (kd_target_output(&engine.target, &bytes) == 0 || timer_now() - start > FLUSH_MAX_US)
-            break;
+    while (has_output() && timer_now() - start < FLUSH_MAX_US) {
         send_output();
         (void)take_input();
     }
@@ -331,12 +346,10 @@ static void look_at_wire(struct cpu_frame *frame)
         return;
     if (uart_ready(&engine.uart) && take_input()) {
         uint64_t start = timer_now();
-        const uint8_t *bytes;
 
         /* A whole packet, or a RESET, may be on its way: answers must not wait for the next tick.
          */
-        while (kd_target_output(&engine.target, &bytes) != 0 &&
-               timer_now() - start < FLUSH_MAX_US) {
+        while (has_output() && timer_now() - start < FLUSH_MAX_US) {
             send_output();
             (void)take_input();
         }
@@ -530,7 +543,7 @@ static void raw_text(const char *text)
     uint64_t start = timer_now();
 
     while (*text != 0 && timer_now() - start < FLUSH_MAX_US)
-        text += uart_write(&engine.uart, (const uint8_t *)text, 1);
+        text += uart_write(&engine.uart, (const uint8_t *)text, 1, NULL);
 }
 
 static void raw_hex(uint64_t value)
@@ -582,6 +595,5 @@ void engine_init(const struct uefi_config *config, const struct uart *uart, uint
     engine.image_size = image_size;
     engine.runtime = runtime;
     memset(&target, 0, sizeof target);
-    target.link.retries = SEND_TRIES;
     kd_target_init(&engine.target, &target, &machine_ops, &engine);
 }

@@ -112,11 +112,16 @@ size_t uart_read(struct uart *uart, uint8_t *to, size_t size)
     return n;
 }
 
-size_t uart_write(struct uart *uart, const uint8_t *from, size_t size)
+size_t uart_write(struct uart *uart, const uint8_t *from, size_t size, bool *received)
 {
+    uint8_t status;
+
     if (uart->base == 0)
         return size; /* nobody listens: gone, as on an open line */
-    if ((get(uart, LINE_STATUS) & STATUS_EMPTY) == 0)
+    status = get(uart, LINE_STATUS);
+    if (received != NULL)
+        *received = (status & STATUS_READY) != 0;
+    if ((status & STATUS_EMPTY) == 0)
         return 0;
     if (size > UART_BURST)
         size = UART_BURST;

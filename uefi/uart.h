@@ -24,8 +24,9 @@ void uart_init(struct uart *uart, uint32_t baud);
 /* Takes what has come, at most SIZE bytes; does not wait. */
 size_t uart_read(struct uart *uart, uint8_t *to, size_t size);
 bool uart_ready(const struct uart *uart);
-/* Gives at most one burst to the transmitter if it is empty; returns the bytes taken. */
-size_t uart_write(struct uart *uart, const uint8_t *from, size_t size);
+/* Gives at most one burst to the transmitter if it is empty; returns the bytes taken. *RECEIVED
+ * tells whether bytes wait to be read, known from the same look at the port; may be NULL. */
+size_t uart_write(struct uart *uart, const uint8_t *from, size_t size, bool *received);
 void uart_enable_receive_interrupt(struct uart *uart, bool on);
 
 #endif
