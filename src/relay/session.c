@@ -397,7 +397,8 @@ static void on_tick(uv_timer_t *timer)
 static int start_recording(struct relay *relay, char *message)
 {
     int rc = capture_file_init(&relay->file, relay->config.record);
-    batch_init(&relay->batch, &relay->file.sink, relay->config.record->rotate_size);
+    if (rc >= 0)
+        rc = batch_start(&relay->batch, &relay->file.sink, relay->config.record->rotate_size);
     if (rc >= 0)
         rc = recorder_add_sink(&relay->recorder, &relay->batch.sink);
     relay->recording = rc >= 0;
@@ -521,6 +522,18 @@ static void on_farewell(uv_timer_t *timer)
         finish(relay);
 }
 
+static void stop_recording(struct relay *relay)
+{
+    bool was_good = relay->recording;
+    int code = batch_stop(&relay->batch);
+    recorder_remove_sink(&relay->recorder, &relay->batch.sink);
+    if (capture_file_close(&relay->file) < 0)
+        code = KD_E_IO;
+    if (was_good && code < 0)
+        record_failed(relay, code);
+    relay->recording = false;
+}
+
 void relay_stop(struct relay *relay)
 {
     if (relay->stopping)
@@ -541,12 +554,7 @@ void relay_stop(struct relay *relay)
         endpoint_close(&relay->sides[i].endpoint, on_side_closed);
     }
     flush_record(relay);
-    if (relay->recording) {
-        recorder_remove_sink(&relay->recorder, &relay->batch.sink);
-        if (capture_file_close(&relay->file) < 0)
-            record_failed(relay, KD_E_IO);
-    }
-    relay->recording = false;
+    stop_recording(relay);
     uv_timer_stop(&relay->pace_timer);
     uv_timer_stop(&relay->tap_timer);
     uv_timer_start(&relay->tick, on_farewell, 0, RELAY_FAREWELL_STEP_MS);

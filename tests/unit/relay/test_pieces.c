@@ -131,15 +131,17 @@ static void test_batch_writes_everything_in_few_pieces(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(blocks); i++)
         blocks[i] = (uint8_t)(i / 1000);
-    batch_init(&batch, &file.sink, 0);
+    assert_int_equal(batch_start(&batch, &file.sink, 0), KD_OK);
     for (size_t at = 0; at < sizeof(blocks); at += 4096)
         assert_int_equal(batch.sink.write(&batch.sink, blocks + at, 4096, at), KD_OK);
     assert_int_equal(batch_flush(&batch), KD_OK);
     assert_int_equal(batch_flush(&batch), KD_OK); /* nothing twice */
+    assert_int_equal(batch_stop(&batch), KD_OK);
     assert_int_equal(file.size, sizeof(blocks));
     assert_memory_equal(file.bytes, blocks, sizeof(blocks));
     assert_int_equal(file.writes, 3);
-    batch_init(&batch, &file.sink, 1600); /* small rotated files: a block above the limit passes */
+    assert_int_equal(batch_start(&batch, &file.sink, 1600),
+                     KD_OK); /* small rotated files: a block above the limit passes */
     file.size = file.writes = 0;
     assert_int_equal(batch.sink.write(&batch.sink, blocks, 60, 0), KD_OK);
     assert_int_equal(batch.sink.write(&batch.sink, blocks + 60, 4000, 0), KD_OK);
@@ -147,7 +149,8 @@ static void test_batch_writes_everything_in_few_pieces(void **state)
     assert_memory_equal(file.bytes, blocks, 4060);
     file.fails = KD_E_IO;
     assert_int_equal(batch.sink.write(&batch.sink, blocks, 60, 0), KD_OK);
-    assert_int_equal(batch_flush(&batch), KD_E_IO);
+    assert_int_equal(batch_stop(&batch), KD_E_IO);
+    assert_int_equal(batch_stop(&batch), KD_OK); /* not running: nothing to do */
 }
 
 /* ---- monitor ---- */
