@@ -2,45 +2,13 @@
 """The whole wire: firmware, windbg.efi, kdwire relay with a recording, kdwire debug, kdwire decode."""
 
 import json
-import os
 import re
 import subprocess
 
 import pytest
 
 from uefi import qemu
-from uefi.session import ROOT, Session, symbol_offset
-
-PATHS = (os.environ.get("KDWIRE"), ROOT / "dist" / "linux" / "kdwire", ROOT / "build" / "linux" / "src" / "cli" / "kdwire")
-KDWIRE = next((str(p) for p in PATHS if p and os.access(p, os.X_OK)), None)
-
-
-class Relay:
-    """kdwire relay between a socket of its own and the machine; ends with the block."""
-
-    def __init__(self, session, folder):
-        session.machine.kd.close()
-        self.door, self.recording = folder / "door", folder / "session.pcapng"
-        self.process = subprocess.Popen(
-            [KDWIRE, "relay", "--debugger", f"unix-listen:{self.door}", "--target", f"unix:{session.machine.path('kd')}",
-             "--record", str(self.recording), "--events", "json"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        assert '"listening"' in self.process.stdout.readline()
-
-    def end(self):
-        """The relay's summary event."""
-        self.process.terminate()
-        lines = self.process.communicate(timeout=qemu.PATIENCE)[0].splitlines()
-        return json.loads(lines[-1])
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-
+from uefi.session import KDWIRE, Relay, Session, symbol_offset
 
 def debug(relay, commands):
     done = subprocess.run([KDWIRE, "debug", f"unix:{relay.door}", "--timeout", f"{qemu.PATIENCE:.0f}", "-c", commands],

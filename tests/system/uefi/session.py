@@ -2,9 +2,11 @@
 """Debug sessions for the tests: a restored machine, the engine in it, a program, a debugger."""
 
 import atexit
+import json
 import os
 import pathlib
 import re
+import subprocess
 import time
 
 import pytest
@@ -17,6 +19,9 @@ BUILD = pathlib.Path(os.environ.get("KDWIRE_UEFI_BUILD", ROOT / "build" / "uefi"
 # initial-break: every session begins with a stop, so that no test races with the program.
 # modules=new: the hundred images of the firmware are reported in one test only.
 CONFIG = {"port": "com2", "initial-break": "on", "modules": "new"}
+
+KDWIRE = next((str(p) for p in (os.environ.get("KDWIRE"), ROOT / "dist" / "linux" / "kdwire",
+                                ROOT / "build" / "linux" / "src" / "cli" / "kdwire") if p and os.access(p, os.X_OK)), None)
 
 _snapshots = None
 
@@ -130,3 +135,30 @@ def symbol_offset(name, symbol):
         if found == symbol:
             return int(offset, 16)
     raise LookupError(f"{name}.sym names no {symbol}")
+
+
+class Relay:
+    """kdwire relay between a socket of its own and the machine; ends with the block."""
+
+    def __init__(self, session, folder):
+        session.machine.kd.close()
+        self.door, self.recording = folder / "door", folder / "session.pcapng"
+        self.process = subprocess.Popen(
+            [KDWIRE, "relay", "--debugger", f"unix-listen:{self.door}", "--target", f"unix:{session.machine.path('kd')}",
+             "--record", str(self.recording), "--events", "json"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        assert '"listening"' in self.process.stdout.readline()
+
+    def end(self):
+        """The relay's summary event."""
+        self.process.terminate()
+        lines = self.process.communicate(timeout=qemu.PATIENCE)[0].splitlines()
+        return json.loads(lines[-1])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
