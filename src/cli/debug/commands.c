@@ -112,7 +112,7 @@ static bool cmd_vertarget(struct debug *d, const char *name, struct args *args)
 
 static bool cmd_evaluate(struct debug *d, const char *name, struct args *args)
 {
-    uint64_t value;
+    uint64_t value = 0;
     (void)name;
     if (!evaluate(d, args, true, &value))
         return false;
@@ -135,7 +135,7 @@ static bool cmd_echo(struct debug *d, const char *name, struct args *args)
 static bool cmd_sleep(struct debug *d, const char *name, struct args *args)
 {
     (void)name;
-    char *end;
+    char *end = NULL;
     args_end(args);
     long milliseconds = strtol(args->at, &end, 10);
     if (end == args->at || milliseconds < 0)
@@ -148,7 +148,7 @@ static bool cmd_sleep(struct debug *d, const char *name, struct args *args)
 
 static bool msr_number(struct debug *d, struct args *args, uint32_t *msr)
 {
-    uint64_t number;
+    uint64_t number = 0;
     if (!args_value(d, args, &number))
         return false;
     *msr = (uint32_t)number;
@@ -158,8 +158,8 @@ static bool msr_number(struct debug *d, struct args *args, uint32_t *msr)
 static bool cmd_msr(struct debug *d, const char *name, struct args *args)
 {
     struct session *s = &d->session;
-    uint32_t msr;
-    uint64_t value;
+    uint32_t msr = 0;
+    uint64_t value = 0;
     if (!msr_number(d, args, &msr))
         return false;
     if (name[0] == 'w') {
@@ -182,7 +182,7 @@ static bool cmd_port(struct debug *d, const char *name, struct args *args)
 {
     struct session *s = &d->session;
     uint32_t size = name[1] == 'b' ? 1 : name[1] == 'w' ? 2 : 4;
-    uint64_t port, value;
+    uint64_t port = 0, value = 0;
     if (!args_value(d, args, &port))
         return false;
     if (port > 0xFFFF)
@@ -222,7 +222,7 @@ static bool cmd_reboot(struct debug *d, const char *name, struct args *args)
 static bool cmd_processor(struct debug *d, const char *name, struct args *args)
 {
     struct session *s = &d->session;
-    char *end;
+    char *end = NULL;
     (void)args;
     unsigned long cpu = strtoul(name + 1, &end, 10);
     if (end == name + 1 || strcmp(end, "s") != 0)
@@ -240,7 +240,7 @@ static bool cmd_processor(struct debug *d, const char *name, struct args *args)
 
 static bool cmd_exceptions(struct debug *d, const char *name, struct args *args)
 {
-    char word[DEBUG_PATTERN_MAX + 8];
+    char word[DEBUG_PATTERN_MAX + 8] = "";
     bool stop = name[2] == 'e';
     args_end(args);
     if (!args_word(args, word, sizeof word) || strncmp(word, "ld", 2) != 0 ||

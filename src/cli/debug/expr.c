@@ -25,6 +25,7 @@ static bool fail(struct parser *p, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is right above */
     vsnprintf(p->message, EXPR_MESSAGE_MAX, format, arguments);
     va_end(arguments);
     return false;

@@ -214,7 +214,7 @@ static bool step_call(struct debug *d, uint64_t next, bool quiet)
 
 static bool step_over(struct debug *d, bool quiet)
 {
-    struct x86_instruction instruction;
+    struct x86_instruction instruction = {0, X86_OTHER};
     if (!instruction_at_pc(d, &instruction))
         return debug_step(d, quiet);
     if (instruction.kind == X86_CALL || instruction.kind == X86_REPEAT)
@@ -225,7 +225,7 @@ static bool step_over(struct debug *d, bool quiet)
 static bool step_to_return(struct debug *d)
 {
     for (unsigned i = 0; i < STEPS_MAX; i++) {
-        struct x86_instruction instruction;
+        struct x86_instruction instruction = {0, X86_OTHER};
         if (!step_over(d, true) || !instruction_at_pc(d, &instruction))
             return false;
         const struct kd_stop *stop = kd_debugger_stop(&d->session.debugger);
