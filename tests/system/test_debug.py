@@ -39,7 +39,8 @@ class Sim:
                                         stdout=subprocess.PIPE, text=True)
         self.events = []
         self.changed = threading.Condition()
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
         self.where = self.wait("listening")["text"].replace("-listen", "")
 
     def _read(self):
@@ -65,6 +66,7 @@ class Sim:
     def __exit__(self, *_):
         self.process.terminate()
         self.process.wait(PATIENCE)
+        self.reader.join(PATIENCE)
         self.process.stdout.close()
 
 
