@@ -546,14 +546,17 @@ static void raw_text(const char *text)
         text += uart_write(&engine.uart, (const uint8_t *)text, 1, NULL);
 }
 
+/* In groups of three digits: four zeros in a row would be taken for the start of a packet. */
 static void raw_hex(uint64_t value)
 {
-    char text[17];
+    char text[2] = {0, 0};
 
-    for (unsigned i = 0; i < 16; i++)
-        text[i] = "0123456789abcdef"[value >> (60 - 4 * i) & 15];
-    text[16] = 0;
-    raw_text(text);
+    for (int i = 15; i >= 0; i--) {
+        text[0] = "0123456789abcdef"[value >> (4 * i) & 15];
+        raw_text(text);
+        if (i % 3 == 0 && i != 0)
+            raw_text("_");
+    }
 }
 
 void engine_panic(const struct cpu_frame *frame)
@@ -573,6 +576,8 @@ uint64_t engine_recover(struct cpu_frame *frame)
 {
     engine.frame = frame;
     kd_target_abandon(&engine.target);
+    /* New ids: the debugger must not repeat the request that led here. */
+    kd_target_restart_link(&engine.target, timer_now());
     if (frame->vector >= CPU_SERVICE) {
         frame->rax = ENGINE_REFUSED;
         return ENGINE_RESUME;

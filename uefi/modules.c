@@ -26,6 +26,7 @@ enum {
 
 static struct module modules[MODULES_MAX];
 static _Alignas(16) uint8_t head[16];
+static uint64_t next_serial;
 static EFI_SYSTEM_TABLE *system;
 static EFI_DEBUG_IMAGE_INFO_TABLE_HEADER *table;
 
@@ -39,23 +40,30 @@ static uint64_t address_of(const void *p)
     return (uint64_t)p;
 }
 
+/* The list lies where the debugger can write: a link it has spoilt must cost a debugger's view of
+ * the list, not the machine. */
+static void put_link(uint64_t entry, size_t at, uint64_t to)
+{
+    (void)memory_write(entry + at, &to, sizeof to);
+}
+
 static void link_module(struct module *module)
 {
-    uint8_t *last = (uint8_t *)KD_GET(head, LoaderEntry64, Blink);
+    uint64_t last = KD_GET(head, LoaderEntry64, Blink);
 
     KD_PUT(module->entry, LoaderEntry64, Flink, address_of(head));
-    KD_PUT(module->entry, LoaderEntry64, Blink, address_of(last));
-    KD_PUT(last, LoaderEntry64, Flink, address_of(module->entry));
+    KD_PUT(module->entry, LoaderEntry64, Blink, last);
+    put_link(last, KD_AT(LoaderEntry64, Flink), address_of(module->entry));
     KD_PUT(head, LoaderEntry64, Blink, address_of(module->entry));
 }
 
 static void unlink_module(struct module *module)
 {
-    uint8_t *next = (uint8_t *)KD_GET(module->entry, LoaderEntry64, Flink);
-    uint8_t *previous = (uint8_t *)KD_GET(module->entry, LoaderEntry64, Blink);
+    uint64_t next = KD_GET(module->entry, LoaderEntry64, Flink);
+    uint64_t previous = KD_GET(module->entry, LoaderEntry64, Blink);
 
-    KD_PUT(next, LoaderEntry64, Blink, address_of(previous));
-    KD_PUT(previous, LoaderEntry64, Flink, address_of(next));
+    put_link(next, KD_AT(LoaderEntry64, Blink), previous);
+    put_link(previous, KD_AT(LoaderEntry64, Flink), next);
 }
 
 static void put_name(struct module *module, const char *name)
@@ -221,6 +229,7 @@ static struct module *add(uint64_t base, uint64_t size, EFI_LOADED_IMAGE_PROTOCO
         return NULL;
     memset(module, 0, sizeof *module);
     module->state = MODULE_NEW;
+    module->serial = next_serial++;
     module->base = base;
     module->size = size;
     module->image = image;
@@ -350,16 +359,16 @@ void modules_reported(struct module *module)
 
 uint64_t modules_kernel_base(void)
 {
-    uint64_t at = KD_GET(head, LoaderEntry64, Flink);
+    const struct module *first = NULL;
 
-    while (at != address_of(head)) {
-        const struct module *module = (const struct module *)(at - offsetof(struct module, entry));
+    for (unsigned i = 0; i < MODULES_MAX; i++) {
+        const struct module *module = &modules[i];
 
-        if (module->machine != 0)
-            return module->base;
-        at = KD_GET(module->entry, LoaderEntry64, Flink);
+        if ((module->state == MODULE_NEW || module->state == MODULE_KNOWN) &&
+            module->machine != 0 && (first == NULL || module->serial < first->serial))
+            first = module;
     }
-    return 0;
+    return first != NULL ? first->base : 0;
 }
 
 uint64_t modules_list_head(void)

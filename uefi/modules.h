@@ -36,6 +36,7 @@ struct module {
     bool seen;          /* in the table at the scan under way */
     bool by_hand;       /* reported by a program: not in the firmware's table */
     bool name_is_final; /* else services may find a better one */
+    uint64_t serial;    /* order of loading */
     uint64_t base, size;
     uint32_t checksum;
     uint16_t machine; /* 0: not a PE image */
