@@ -49,4 +49,4 @@ def test_a_second_debugger_finds_the_machine_stopped(tmp_path):
         rip = re.search(r"rip=([0-9a-f]+)", first)[1]
         second = debug(relay, "r; g")
         assert f"rip={rip}" in second
-        assert "guest: went on" in s.machine.wait_debug("waiter: done")
+        s.machine.wait_debug("guest: went on")
