@@ -401,6 +401,18 @@ def test_terminal_ctrl_c_history_and_completion(tmp_path):
         assert "vertarget" in (tmp_path / ".kdwire_history").read_text()
 
 
+def test_terminal_long_output_comes_whole(tmp_path):
+    with Sim() as sim:
+        terminal = Terminal(sim.where, tmp_path)
+        terminal.expect("kd> ")
+        terminal.type("db simkernel L4000\r")
+        time.sleep(0.3)  # a slow reader: the terminal's buffer is full meanwhile
+        terminal.expect(r"fffff800`01003ff0 [^\n]*\n")
+        terminal.expect("kd> ")
+        terminal.type("q\r")
+        assert terminal.end() == 0
+
+
 def test_terminal_answers_the_targets_questions(tmp_path):
     with Sim("tcp-listen:0", "--prompt-every", "20000") as sim:
         terminal = Terminal(sim.where, tmp_path)

@@ -2,6 +2,7 @@
 /* Lines from a terminal by libedit's callback interface, or from a pipe. The loop runs while
  * somebody types: text and stops of the target appear above the line. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,18 @@ static struct {
     uv_poll_t poll;
     char history[512];
 } terminal;
+
+/* libuv makes what it polls non-blocking, and a terminal's input and output are one file: long
+ * outputs would be cut short, and the shell would find its terminal changed. Reading does not need
+ * it: it is done once after each time that there is something. */
+static int poll_input(struct debug *d, uv_poll_t *poll)
+{
+    int flags = fcntl(STDIN_FILENO, F_GETFL);
+    int result = uv_poll_init(&d->session.loop, poll, STDIN_FILENO);
+    if (result == 0 && flags >= 0)
+        fcntl(STDIN_FILENO, F_SETFL, flags);
+    return result;
+}
 
 static void on_line(char *line)
 {
@@ -101,7 +114,7 @@ static void prepare(struct debug *d)
         snprintf(terminal.history, sizeof terminal.history, "%s/.kdwire_history", home);
         read_history(terminal.history);
     }
-    uv_poll_init(&d->session.loop, &terminal.poll, STDIN_FILENO);
+    poll_input(d, &terminal.poll);
     d->say.hide = hide;
     d->say.show = show;
 }
@@ -243,7 +256,7 @@ static bool until_input(const struct session *s)
 static void prepare_input(struct debug *d)
 {
     input.prepared = true;
-    input.plain = uv_poll_init(&d->session.loop, &input.poll, STDIN_FILENO) != 0;
+    input.plain = poll_input(d, &input.poll) != 0;
 }
 
 /* More of the input, or what happens meanwhile. False: the connection has ended. */
