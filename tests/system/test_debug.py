@@ -373,6 +373,29 @@ class Terminal:
         return os.waitstatus_to_exitcode(status)
 
 
+def test_steps_end_at_an_exception():
+    with Sim() as sim:
+        shown = commands(sim.where, "r rip=1000; t 5; qd")
+        assert shown.count("Access violation") == 1
+
+
+def test_go_to_an_address_names_the_exception_that_came_first():
+    with Sim() as sim:
+        shown = commands(sim.where, "r rip=1000; g simkernel+1070; r rip; qd")
+        assert "Access violation - code c0000005" in shown
+
+
+def test_too_many_arguments_do_nothing():
+    with Sim() as sim:
+        for text in ('bp simkernel+1070 "k; g"', "wrmsr 10 1 2", "ob 80 1 2", ".reboot now", "g 1 2"):
+            run = debug(sim.where, "-c", text)
+            assert run.returncode == 1 and "too much" in run.stderr, text
+        with_list = debug(sim.where, "--script", "-", stdin="bl\nrdmsr 10\n")
+        assert "simkernel+0x1070" not in with_list.stdout
+        assert "msr[10] = 00000000`00000000" in with_list.stdout
+        assert sim.count("reboot") == 0
+
+
 def test_terminal_ctrl_c_history_and_completion(tmp_path):
     with Sim("tcp-listen:0", "--print-every", "50000") as sim:
         terminal = Terminal(sim.where, tmp_path)
