@@ -68,7 +68,10 @@ static int write_all(struct capture_file *file, const uint8_t *bytes, size_t siz
 static int open_current(struct capture_file *file)
 {
     errno = 0;
-    file->stream = fopen(file->current, "wb");
+    if (file->config.create)
+        file->stream = file->config.create(file->current, file->config.replace && !rotates(file));
+    else
+        file->stream = fopen(file->current, "wb");
     if (!file->stream) {
         file->error_number = errno;
         return KD_E_IO;

@@ -105,6 +105,10 @@ struct capture_file_config {
     uint64_t rotate_time_ns; /* from the file's first record to a later one; 0: never */
     unsigned keep;           /* rotating: how many of this run's files to keep; 0: all */
     bool replace;            /* not rotating: an existing file is overwritten, else KD_E_EXISTS */
+    /* Makes a file and opens it for writing, with the rights it should have (a recording holds
+     * memory of the target); errno tells why it could not. It must not exist yet unless REPLACE.
+     * NULL: as fopen does it. */
+    FILE *(*create)(const char *path, bool replace);
 };
 
 /*

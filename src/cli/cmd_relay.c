@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "io/output.h"
 #include "relay_report.h"
 
 enum {
@@ -404,6 +405,7 @@ int cmd_relay(int argc, char **argv)
     if (rc)
         return rc;
     options.file.path = options.record;
+    options.file.create = output_create_private;
     config.writer.program = "kdwire " KDWIRE_VERSION;
     config.writer.debugger_name = endpoint_spec_text(&config.ends[0], names[0], sizeof(names[0]));
     config.writer.target_name = endpoint_spec_text(&config.ends[1], names[1], sizeof(names[1]));

@@ -13,8 +13,8 @@ from relay_ends import (ACK, PATIENCE, Recording, Relay, blocks, manipulate, pac
                         read_all, recording, stop_packet, wait_until)
 
 
-def start(*options):
-    return Relay("tcp-listen:0", "tcp-listen:0", *options)
+def start(*options, **popen):
+    return Relay("tcp-listen:0", "tcp-listen:0", *options, **popen)
 
 
 def talk(debugger, target, rounds, seed=7):
@@ -91,6 +91,36 @@ def test_record_is_not_overwritten_unless_asked(tmp_path):
         relay.wait("listening", "target")
         assert relay.stop() == 0
     assert list(blocks(record.read_bytes()))
+
+
+def test_what_holds_memory_of_the_target_is_private(tmp_path):
+    """Whatever the umask says: recordings (also the next of a rotation, also one that replaces a
+    public file), FIFOs and observers' sockets."""
+    def mode(name):
+        return stat.S_IMODE((tmp_path / name).stat().st_mode)
+    public = tmp_path / "b.pcapng"
+    public.write_bytes(b"old")
+    public.chmod(0o644)
+    with start("--record", str(tmp_path / "a.pcapng"), "--rotate-size", "20K", "--live",
+               str(tmp_path / "live"), "--observe", f"unix-listen:{tmp_path}/socket",
+               umask=0) as relay:
+        debugger, target = relay.connect("debugger"), relay.connect("target")
+        talk(debugger, target, 60)
+        assert (mode("live"), mode("socket")) == (0o600, 0o600)
+        relay.stop()
+    files = list(tmp_path.glob("a_*.pcapng"))
+    assert len(files) > 3 and {mode(path.name) for path in files} == {0o600}
+    with start("--record", str(public), "--overwrite", umask=0) as relay:
+        relay.wait("listening", "target")
+        relay.stop()
+    assert mode("b.pcapng") == 0o600 and not public.read_bytes().startswith(b"old")
+
+
+def test_record_does_not_follow_a_link_that_someone_laid(tmp_path):
+    (tmp_path / "a.pcapng").symlink_to(tmp_path / "elsewhere")
+    with start("--record", str(tmp_path / "a.pcapng")) as relay:
+        assert relay.finish() == 1
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_record_to_a_place_that_does_not_exist(tmp_path):
