@@ -16,6 +16,11 @@ bool args_end(struct args *args)
     return *args->at == '\0';
 }
 
+bool args_done(struct debug *d, struct args *args, const char *command)
+{
+    return args_end(args) || debug_fail(d, "'%.20s' is too much for %s", args->at, command);
+}
+
 static struct expr_names names_of(struct debug *d)
 {
     struct expr_names names = {debug_register, debug_symbol, NULL, d};
@@ -163,7 +168,7 @@ static bool cmd_msr(struct debug *d, const char *name, struct args *args)
     if (!msr_number(d, args, &msr))
         return false;
     if (name[0] == 'w') {
-        if (!args_value(d, args, &value))
+        if (!args_value(d, args, &value) || !args_done(d, args, name))
             return false;
         int result = session_finish(
             s, kd_debugger_write_msr(&s->debugger, session_now(s), d->cpu, msr, value));
@@ -188,7 +193,7 @@ static bool cmd_port(struct debug *d, const char *name, struct args *args)
     if (port > 0xFFFF)
         return debug_fail(d, "a port number has 16 bits");
     if (name[0] == 'o') {
-        if (!args_value(d, args, &value))
+        if (!args_value(d, args, &value) || !args_done(d, args, name))
             return false;
         if (value >> (8 * size) != 0)
             return debug_fail(d, "%llx does not fit into %u bytes", (unsigned long long)value,
@@ -210,8 +215,8 @@ static bool cmd_port(struct debug *d, const char *name, struct args *args)
 static bool cmd_reboot(struct debug *d, const char *name, struct args *args)
 {
     struct session *s = &d->session;
-    (void)name;
-    (void)args;
+    if (!args_done(d, args, name))
+        return false;
     int result = session_finish(s, kd_debugger_reboot(&s->debugger, session_now(s)));
     if (result < 0)
         return debug_fail_request(d, "the target does not reboot", result);
@@ -387,6 +392,9 @@ static bool run_named(struct debug *d, const char *text)
     if (command == NULL)
         return debug_fail(d, "there is no command '%s'; .help lists them", name);
     if ((command->flags & NEEDS_STOP) != 0 && (!debug_stopped(d) || d->session.stop_waiting)) {
+        if (d->interactive && !d->session.up)
+            return debug_fail(d, "not connected: %s; trying again until it comes back",
+                              d->session.reason);
         if (d->interactive)
             return debug_fail(d, "the target is running: stop it with Ctrl-C or .break");
         if (!debug_wait_stop(d, 1000ll * d->timeout_s))
@@ -395,8 +403,7 @@ static bool run_named(struct debug *d, const char *text)
     struct args args = {text};
     if (!command->run(d, name, &args))
         return false;
-    return args_end(&args) || command->run == cmd_reload ||
-           debug_fail(d, "'%.20s' is too much for %s", args.at, name);
+    return command->run == cmd_reload || args_done(d, &args, name);
 }
 
 static bool run_one(struct debug *d, const char *text)

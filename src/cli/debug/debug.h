@@ -124,6 +124,8 @@ struct args {
 };
 bool debug_execute(struct debug *d, const char *line); /* all commands of a line, ; between */
 bool args_end(struct args *args);                      /* only blanks are left */
+/* Before a command acts: nothing is left of its arguments. */
+bool args_done(struct debug *d, struct args *args, const char *command);
 bool args_value(struct debug *d, struct args *args, uint64_t *value);
 bool args_word(struct args *args, char *word, size_t size);
 const char *const *debug_command_names(void);

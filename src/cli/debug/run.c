@@ -67,7 +67,7 @@ bool cmd_breakpoint(struct debug *d, const char *name, struct args *args)
         return false;
     if (args_end(args))
         return debug_fail(d, "%s needs an address", name);
-    if (!args_value(d, args, &b.address))
+    if (!args_value(d, args, &b.address) || !args_done(d, args, name))
         return false;
     if (b.hardware && b.address % b.size != 0)
         return debug_fail(d, "%s is not a multiple of the size %u", say_address(b.address), b.size);
@@ -163,6 +163,8 @@ bool cmd_go(struct debug *d, const char *name, struct args *args)
         status = KD_DBG_EXCEPTION_NOT_HANDLED;
     if (until && !args_value(d, args, &temporary.address))
         return false;
+    if (!args_done(d, args, name))
+        return false;
     return debug_go(d, status, until ? &temporary : NULL) && wait_after_go(d);
 }
 
@@ -241,18 +243,37 @@ static bool step_to_return(struct debug *d)
     return debug_fail(d, "no return within %d steps", STEPS_MAX);
 }
 
+/* Whether the last step came to its own end: not to an exception or a breakpoint on its way, where
+ * the steps that are left would start anew and repeat it. */
+static bool step_completed(struct debug *d)
+{
+    enum { INT3 = 0xCC };
+    const struct kd_stop *stop = kd_debugger_stop(&d->session.debugger);
+    if (stop->kind != KD_STOP_EXCEPTION || d->last_hit >= 0)
+        return false;
+    if (stop->code != KD_STATUS_BREAKPOINT)
+        return stop->code == KD_STATUS_SINGLE_STEP;
+    /* Behind a call, or past an int3 that the debugger skipped; not an int3 just reached. */
+    return debug_context(d) && (debug_rip(d) != stop->program_counter ||
+                                stop->instruction_count == 0 || stop->instructions[0] != INT3);
+}
+
 bool cmd_step(struct debug *d, const char *name, struct args *args)
 {
     uint64_t count = 1;
     if (strcmp(name, "pt") == 0)
-        return step_to_return(d);
+        return args_done(d, args, name) && step_to_return(d);
     if (!args_end(args) && !args_value(d, args, &count))
+        return false;
+    if (!args_done(d, args, name))
         return false;
     for (uint64_t i = 0; i < count; i++) {
         if (!(name[0] == 'p' ? step_over(d, false) : debug_step(d, false)))
             return false;
         if (d->session.interrupts > 0)
             return debug_fail(d, "interrupted");
+        if (!step_completed(d))
+            break;
     }
     return true;
 }

@@ -269,6 +269,8 @@ static void describe_stop(struct debug *d, const struct kd_stop *stop, char *tex
 {
     char where[KD_MODULE_PATH_MAX + 32], code[2 * KD_INSTRUCTION_STREAM_MAX + 1];
     char head[KD_MODULE_PATH_MAX + 128] = "";
+    bool arrived = d->temporary.used && stop->code == KD_STATUS_BREAKPOINT &&
+                   stop->program_counter == d->temporary.address;
     debug_location(d, stop->program_counter, where, sizeof where);
     code_line(stop->instructions, stop->instruction_count, code, sizeof code);
     if (stop->kind == KD_STOP_LOAD || stop->kind == KD_STOP_UNLOAD)
@@ -276,7 +278,7 @@ static void describe_stop(struct debug *d, const struct kd_stop *stop, char *tex
                  stop->kind == KD_STOP_LOAD ? "loaded" : "unloaded", stop->module.path);
     else if (d->last_hit >= 0)
         snprintf(head, sizeof head, "Breakpoint %d hit\n", d->last_hit);
-    else if (stop->code != KD_STATUS_SINGLE_STEP && !d->temporary.used)
+    else if (stop->code != KD_STATUS_SINGLE_STEP && !arrived)
         snprintf(head, sizeof head, "%s - code %08x (%s chance)\n", exception_text(stop->code),
                  stop->code, stop->first_chance ? "first" : "second");
     snprintf(text, size, "%s%s%s:\n%s %s\n", head,
