@@ -27,8 +27,10 @@
 enum {
     READ_MAX = 256, /* bytes taken from the UART before output gets its turn */
     REST_US = 20,
-    FLUSH_MAX_US = 50000,        /* while the machine runs: longest wait for the transmitter */
-    PRINT_PATIENCE_US = 2000000, /* a debugger that answered before but does not take this text */
+    FLUSH_MAX_US = 50000, /* while the machine runs: longest wait for the transmitter */
+    /* A debugger that answered before but does not take this report or text has left. KD's own
+     * twenty tries of a second each would hold the machine that long. */
+    REPORT_PATIENCE_US = 3000000,
     RESET_PORT = 0xCF9,
     RESET_COLD = 0x0E,
 };
@@ -81,9 +83,9 @@ static void rest(void)
         ;
 }
 
-/* Serves the debugger until the program may run on. With PATIENCE_US, gives up on a debugger that
- * has not answered by then. */
-static void serve(uint64_t patience_us)
+/* Serves the debugger until the program may run on. With PATIENCE_US, gives up when IS_THERE says
+ * by then that no debugger is. */
+static void serve(uint64_t patience_us, bool (*is_there)(const struct kd_target *target))
 {
     uint64_t start = timer_now();
 
@@ -92,8 +94,7 @@ static void serve(uint64_t patience_us)
 
         send_output();
         kd_target_tick(&engine.target, timer_now());
-        if (patience_us != 0 && !kd_target_attached(&engine.target) &&
-            timer_now() - start > patience_us) {
+        if (patience_us != 0 && !is_there(&engine.target) && timer_now() - start > patience_us) {
             kd_target_abandon(&engine.target);
             break;
         }
@@ -106,6 +107,17 @@ static void serve(uint64_t patience_us)
         send_output();
         (void)take_input();
     }
+}
+
+/* A stop waits for a debugger that has ever answered, a mere report only for one that takes it. */
+static void serve_stop(uint64_t patience_us)
+{
+    serve(patience_us, kd_target_attached);
+}
+
+static void serve_report(uint64_t patience_us)
+{
+    serve(patience_us, kd_target_report_taken);
 }
 
 static uint64_t patience(void)
@@ -165,7 +177,7 @@ static enum kd_target_resume report_stop(struct cpu_frame *frame,
         return KD_TARGET_ABANDONED;
     if (idt_can_stop_aps()) /* an AP's stop waits for the main processor to come by on its tick */
         port_interrupt_others();
-    serve(patience_us);
+    serve_stop(patience_us);
     resume = kd_target_resume(&engine.target);
     if (resume == KD_TARGET_REBOOT)
         reset_machine();
@@ -304,7 +316,7 @@ static bool report_image(const struct module *module, bool unload, uint64_t pati
     image.unload = unload;
     if (kd_target_report_image(&engine.target, timer_now(), &image) != 0)
         return false;
-    serve(patience_us);
+    serve_report(patience_us);
     if (kd_target_resume(&engine.target) == KD_TARGET_REBOOT)
         reset_machine();
     return kd_target_resume(&engine.target) != KD_TARGET_ABANDONED;
@@ -317,7 +329,7 @@ static void report_module(struct module *module)
     if (!is_new)
         kd_target_forget_range(&engine.target, module->base, module->size);
     if (engine.config.modules != UEFI_MODULES_OFF && kd_target_attached(&engine.target))
-        (void)report_image(module, !is_new, PRINT_PATIENCE_US);
+        (void)report_image(module, !is_new, REPORT_PATIENCE_US);
     modules_reported(module);
     if (is_new && same_name(module->name, engine.break_on_load)) {
         engine.break_on_load[0] = 0;
@@ -385,7 +397,7 @@ static bool print(const char *text, size_t size)
 
         if (taken <= 0)
             return false;
-        serve(PRINT_PATIENCE_US);
+        serve_report(REPORT_PATIENCE_US);
         if (!kd_target_attached(&engine.target))
             return false;
         text += taken;
@@ -445,7 +457,7 @@ static uint64_t prompt(struct engine_text *text)
     if (kd_target_prompt(&engine.target, timer_now(), 0, text->text, text->size,
                          (uint32_t)(room - 1)) != 0)
         return ENGINE_REFUSED;
-    serve(0);
+    serve_stop(0);
     if (kd_target_answer(&engine.target, &answer) != 0)
         return ENGINE_NO_DEBUGGER;
     if (answer.size > room - 1)
@@ -462,7 +474,7 @@ static uint64_t command(const char *text)
         return ENGINE_NO_DEBUGGER;
     if (kd_target_report_command(&engine.target, timer_now(), 0, "kdwire", text) != 0)
         return ENGINE_REFUSED;
-    serve(patience());
+    serve_stop(patience());
     if (kd_target_resume(&engine.target) == KD_TARGET_REBOOT)
         reset_machine();
     return ENGINE_DONE;
@@ -481,7 +493,7 @@ static void say_goodbye(void)
     image.process_id = UINT64_MAX;
     image.unload = true;
     if (kd_target_report_image(&engine.target, timer_now(), &image) == 0)
-        serve(PRINT_PATIENCE_US);
+        serve_report(REPORT_PATIENCE_US);
 }
 
 static uint64_t serve_call(uint64_t service, void *argument)

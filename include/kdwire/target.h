@@ -153,8 +153,11 @@ uint32_t kd_target_switch_to(const struct kd_target *target);
 bool kd_target_break_in_wanted(struct kd_target *target);
 /* Whether a debugger has acknowledged anything since the start or the last drop. */
 bool kd_target_attached(const struct kd_target *target);
+/* Whether the debugger has acknowledged the report, text or question sent last. */
+bool kd_target_report_taken(const struct kd_target *target);
 /* Gives up what is under way (stop, print, question) and goes back to RUNNING with resume
- * KD_TARGET_ABANDONED: hand-over, or a policy of the caller's against a debugger that left. */
+ * KD_TARGET_ABANDONED: hand-over, or a policy of the caller's against a debugger that left. Nobody
+ * counts as attached any more if the report was not even taken. */
 void kd_target_abandon(struct kd_target *target);
 /* The wire was replaced: initial ids; a stop or question under way is sent anew. */
 void kd_target_restart_link(struct kd_target *target, uint64_t now);
@@ -197,6 +200,7 @@ struct kd_target {
     uint32_t switch_to;
     bool break_in;
     bool attached;
+    bool report_taken;
     bool leaves_when_acked; /* STOPPED: a reply that ends the stop waits for its acknowledgement */
     bool answered;
     uint16_t report_type;

@@ -75,6 +75,7 @@ static int start(struct kd_target *t, uint64_t now, enum kd_target_state state, 
     if (error < 0)
         return error;
     t->answered = false;
+    t->report_taken = false;
     enter(t, state);
     return KD_OK;
 }
@@ -145,6 +146,7 @@ static void take_file_answer(struct kd_target *t, const uint8_t *body, size_t si
 static void on_packet(struct kd_target *t, uint64_t now, const struct kd_link_event *event)
 {
     t->attached = true;
+    t->report_taken = true;
     if (event->type != expected_type(t))
         return;
     if (t->state == KD_TARGET_STOPPED)
@@ -158,6 +160,7 @@ static void on_packet(struct kd_target *t, uint64_t now, const struct kd_link_ev
 static void on_acked(struct kd_target *t)
 {
     t->attached = true;
+    t->report_taken = true;
     if (t->state == KD_TARGET_SENDING)
         enter(t, KD_TARGET_RUNNING);
     else if (t->leaves_when_acked)
@@ -547,11 +550,18 @@ bool kd_target_attached(const struct kd_target *t)
     return t->attached;
 }
 
+bool kd_target_report_taken(const struct kd_target *t)
+{
+    return t->report_taken;
+}
+
 void kd_target_abandon(struct kd_target *t)
 {
     kd_link_abandon(&t->link);
-    if (t->state != KD_TARGET_RUNNING)
-        kd_target_leave(t, KD_TARGET_ABANDONED);
+    if (t->state == KD_TARGET_RUNNING)
+        return;
+    t->attached = t->attached && t->report_taken;
+    kd_target_leave(t, KD_TARGET_ABANDONED);
 }
 
 void kd_target_restart_link(struct kd_target *t, uint64_t now)

@@ -809,6 +809,27 @@ static void image_reports_are_droppable_exceptions_not(void **state)
     bench_stop(b, 0); /* and it works with a debugger afterwards */
 }
 
+/* What a caller that will not wait for a debugger that left goes by. */
+static void a_report_nobody_takes_shows_that_the_debugger_left(void **state)
+{
+    struct bench *b = *state;
+    const uint8_t *bytes;
+    struct kd_target_image image = {.path = "late.efi"};
+    assert_int_equal(kd_target_print(&b->target, b->now, 0, "hi", 2), 2);
+    assert_false(kd_target_report_taken(&b->target));
+    bench_pump(b);
+    assert_true(kd_target_report_taken(&b->target));
+    assert_true(kd_target_attached(&b->target));
+
+    assert_int_equal(kd_target_report_image(&b->target, b->now, &image), KD_OK);
+    kd_target_written(&b->target, b->now, kd_target_output(&b->target, &bytes)); /* into the void */
+    assert_false(kd_target_report_taken(&b->target));
+    assert_true(kd_target_attached(&b->target)); /* so far */
+    kd_target_abandon(&b->target);
+    assert_resumed(b, KD_TARGET_ABANDONED);
+    assert_false(kd_target_attached(&b->target));
+}
+
 static void a_new_wire_gets_the_report_again(void **state)
 {
     static const struct kd_link_config fresh = {.role = KD_ROLE_DEBUGGER};
@@ -897,6 +918,7 @@ int main(void)
         RUNNING(reset_while_asking_brings_the_question_again),
         RUNNING(reset_while_running_breaks_in_only_if_wanted),
         RUNNING(image_reports_are_droppable_exceptions_not),
+        RUNNING(a_report_nobody_takes_shows_that_the_debugger_left),
         STOPPED(a_new_wire_gets_the_report_again),
         RUNNING(requests_while_running_are_ignored),
         STOPPED(too_short_requests_are_ignored),
