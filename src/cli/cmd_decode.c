@@ -250,7 +250,8 @@ static bool find_framing(struct lane *lane, const uint8_t *bytes, size_t size, b
     do {
         size_t room = sizeof(lane->start) - lane->start_size, at = 0;
         size_t count = size < room ? size : room;
-        memcpy(lane->start + lane->start_size, bytes, count);
+        if (count) /* a cut packet may bring no bytes at all */
+            memcpy(lane->start + lane->start_size, bytes, count);
         lane->start_size += count;
         bytes += count;
         size -= count;
@@ -646,8 +647,8 @@ static bool is_message(const char *name)
                 return true;
         }
     }
-    for (uint16_t type = 0; type < KD_PACKET_TYPE_MAX; type++) {
-        if (!strcasecmp(kd_packet_type_name(type), name))
+    for (int type = 0; type < KD_PACKET_TYPE_MAX; type++) {
+        if (!strcasecmp(kd_packet_type_name((uint16_t)type), name))
             return true;
     }
     return !strcasecmp(name, "break-in") || !strcasecmp(name, "junk");

@@ -98,7 +98,7 @@ static uint32_t big32(const uint8_t *at)
 
 static bool fw_cfg_find(const char *name, uint16_t *selector, uint32_t *size)
 {
-    uint8_t entry[8 + FW_CFG_NAME_MAX];
+    uint8_t entry[8 + FW_CFG_NAME_MAX] = {0};
     uint32_t count;
 
     port_write16(FW_CFG_SELECT, 0);
