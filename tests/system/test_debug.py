@@ -373,6 +373,15 @@ class Terminal:
         return os.waitstatus_to_exitcode(status)
 
 
+def test_search_for_values_finds_them_at_multiples_of_their_size():
+    with Sim() as sim:
+        shown = commands(sim.where, "f rsp-100 L20 41 42; s -d rsp-100 L8 41424142; .echo second;"
+                                    "s -d rsp-101 L9 41424142; qd")
+        first, second = shown.split("second")
+        assert "41424142" not in first  # it is there at odd addresses only
+        assert "41424142" in second
+
+
 def test_steps_end_at_an_exception():
     with Sim() as sim:
         shown = commands(sim.where, "r rip=1000; t 5; qd")

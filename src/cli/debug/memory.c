@@ -321,7 +321,7 @@ static int search_here(struct debug *d, const struct search *q, uint64_t length,
 static int search_next(struct debug *d, struct search *q, uint64_t *found)
 {
     struct session *s = &d->session;
-    while (q->end - q->at >= q->size) {
+    while (q->at <= q->end && q->end - q->at >= q->size) {
         uint64_t length = q->end - q->at;
         if (length > SEARCH_PIECE)
             length = SEARCH_PIECE;
@@ -362,14 +362,15 @@ bool cmd_search(struct debug *d, const char *name, struct args *args)
 {
     (void)name;
     struct search q = {.local = false};
-    unsigned unit = 1;
-    uint64_t size = 0, found;
+    unsigned unit = 1, grain = 1; /* values lie at multiples of their size from the start */
+    uint64_t size = 0, found, start;
     args_end(args);
     if (*args->at == '-' && args->at[1] != '\0') {
         char kind = args->at[1];
         unit = kind == 'w' || kind == 'u' ? 2 : kind == 'd' ? 4 : kind == 'q' ? 8 : 1;
         if (strchr("bwdqau", kind) == NULL)
             return debug_fail(d, "s knows -b -w -d -q -a -u, not -%c", kind);
+        grain = kind == 'u' ? 1 : unit;
         args->at += 2;
     }
     if (!range(d, args, unit, &q.at, &size))
@@ -380,6 +381,7 @@ bool cmd_search(struct debug *d, const char *name, struct args *args)
         return false;
     if (q.size > VALUES_MAX)
         return debug_fail(d, "that pattern is too long");
+    start = q.at;
     q.end = q.at + size;
     unsigned hits = 0;
     int result;
@@ -387,6 +389,10 @@ bool cmd_search(struct debug *d, const char *name, struct args *args)
     while ((result = search_next(d, &q, &found)) == KD_OK && hits < HITS_MAX) {
         uint8_t bytes[16] = {0};
         bool valid[16] = {false};
+        if ((found - start) % grain != 0) {
+            q.at = found + grain - (found - start) % grain;
+            continue;
+        }
         hits++;
         if (!read_holes(d, found, bytes, valid, sizeof bytes))
             return false;
