@@ -737,11 +737,19 @@ static void stop_parse(struct kd_stop *s, uint32_t kind, const uint8_t *body, si
         stop_command(s, body, body_size);
 }
 
+/* The target has taken a Continue, and nothing was asked of it since: it has run. */
+static bool came_by_itself(const struct kd_debugger *d)
+{
+    bool asked =
+        d->seek != KD_SEEK_NONE && !(d->seek == KD_SEEK_CHECK && d->seeks_left == CHECK_ROUNDS);
+    return d->state == KD_DEBUGGER_RUNNING && !asked;
+}
+
 static void stopped(struct kd_debugger *d, uint32_t kind, const uint8_t *body, size_t body_size,
                     bool same)
 {
     stop_parse(&d->stop, kind, body, body_size);
-    d->stop.repeated = same && !d->recheck;
+    d->stop.repeated = same && !d->recheck && !came_by_itself(d);
     memcpy(d->stop_raw, body, sizeof d->stop_raw);
     d->have_stop = true;
     d->state = KD_DEBUGGER_STOPPED;

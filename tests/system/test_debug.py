@@ -150,6 +150,46 @@ def test_each_go_hits_the_breakpoint_once_per_turn():
         assert turns == list(range(turns[0], turns[0] + 4))
 
 
+def test_steps_end_at_the_first_stop_that_is_not_theirs():
+    with Sim() as sim:
+        _, objects = records(sim.where, "r rip=1000; t 20; p 20")
+        stops = [o for o in objects if o.get("event") == "stop"][1:]
+        assert [(s["code"], s["repeated"]) for s in stops] == [("0xc0000005", False)] * 2
+    with Sim() as sim:  # a breakpoint inside of what is stepped over
+        _, objects = records(sim.where, "bp simkernel+107f; g; bc *; bp simkernel+10a0; p 60")
+        stops = [o for o in objects if o.get("event") == "stop"][1:]
+        assert stops[-1].get("breakpoint") == 0 and len(stops) < 60
+
+
+def test_go_to_an_address_tells_what_came_instead():
+    with Sim() as sim:
+        out = commands(sim.where, "r rip=1000; t; g simkernel+1070; .wait; q")
+        assert "Access violation - code c0000005 (second chance)" in out
+        assert "same stop" not in out and "once more" not in out
+
+
+@pytest.mark.parametrize("command,check,expected", [
+    ('bp simkernel+1084 "k; g"', "bl", "breakpoints\":[]"),
+    ("wrmsr c0000082 1234 5", "rdmsr c0000082", '"value":"0x0"'),
+    ("ob 60 42 1", "ib 60", '"value":"0x0"'),
+    ("r rip=1000; t 1 2", "r rip", '"rip":"0x1000"'),
+])
+def test_a_command_with_too_much_does_nothing(command, check, expected):
+    with Sim() as sim:
+        run = debug(sim.where, "--json", "-c", command)
+        assert run.returncode == 1 and "too much" in run.stdout
+        assert expected in debug(sim.where, "--json", "-c", check).stdout.replace(" ", "")
+    with Sim() as sim:
+        assert debug(sim.where, "-c", "g 1 2").returncode == 1
+        assert debug(sim.where, "-c", ".reboot x").returncode == 1 and sim.count("reboot") == 0
+
+
+def test_break_and_leaving_where_modules_come_and_go():
+    with Sim("tcp-listen:0", "--load-every", "20") as sim:
+        for text in ("g; .sleep 300; .break; qd", "g; .sleep 300", "g; .break; g; .sleep 50; .break; q"):
+            commands(sim.where, text, "--timeout", "10")
+
+
 def test_step_over_a_call_and_run_to_an_address():
     with Sim() as sim:
         code, objects = records(sim.where, "bp simkernel+107f; g; bc *; p; r rip; g simkernel+10a0;"

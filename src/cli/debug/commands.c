@@ -139,15 +139,26 @@ static bool cmd_echo(struct debug *d, const char *name, struct args *args)
 
 static bool cmd_sleep(struct debug *d, const char *name, struct args *args)
 {
-    (void)name;
     char *end = NULL;
     args_end(args);
     long milliseconds = strtol(args->at, &end, 10);
     if (end == args->at || milliseconds < 0)
         return debug_fail(d, ".sleep takes a number of milliseconds");
     args->at = end;
-    if (session_wait(&d->session, milliseconds, session_until_never) == KD_E_CANCELLED)
-        return debug_fail(d, "interrupted");
+    if (!args_done(d, args, name))
+        return false;
+    uint64_t until = session_now(&d->session) / 1000 + (uint64_t)milliseconds, now;
+    while ((now = session_now(&d->session) / 1000) < until) {
+        /* Stops are dealt with meanwhile: at a module's the target would stand still. */
+        int result = session_wait(&d->session, (int64_t)(until - now), session_until_stop);
+        d->session.lost = false;
+        if (result == KD_E_CANCELLED)
+            return debug_fail(d, "interrupted");
+        if (result == KD_E_CLOSED)
+            return debug_fail(d, "the connection has ended: %s", d->session.reason);
+        if (d->session.stop_waiting)
+            debug_handle_stop(d);
+    }
     return true;
 }
 

@@ -64,6 +64,7 @@ struct debug {
     char load_pattern[DEBUG_PATTERN_MAX]; /* sxe ld: "" = do not stop */
     bool load_any;
     unsigned command_depth;
+    bool breaking; /* a break-in is under way */
 
     bool prompted; /* the target waits for a line */
     char prompt_text[512];

@@ -9,6 +9,8 @@
 #include "debug/x86.h"
 
 enum {
+    /* A target that was asked to stop and runs on is asked again; polls are far more frequent. */
+    BREAK_AGAIN_MS = 2000,
     INT3 = 0xCC,
     DR7_NONE = 0x400, /* no breakpoint; the bit is reserved and always 1 */
 };
@@ -282,8 +284,8 @@ static void describe_stop(struct debug *d, const struct kd_stop *stop, char *tex
         snprintf(head, sizeof head, "%s - code %08x (%s chance)\n", exception_text(stop->code),
                  stop->code, stop->first_chance ? "first" : "second");
     snprintf(text, size, "%s%s%s:\n%s %s\n", head,
-             stop->repeated ? "(the same stop as before: the target has not run)\n" : "", where,
-             say_address(stop->program_counter), code);
+             stop->repeated ? "(the stop before once more: most likely it has not run)\n" : "",
+             where, say_address(stop->program_counter), code);
 }
 
 static void stop_fields(struct debug *d, const struct kd_stop *stop)
@@ -450,6 +452,8 @@ bool debug_wait_stop(struct debug *d, int64_t timeout_ms)
 {
     struct session *s = &d->session;
     unsigned interrupts = 0;
+    /* A module's stop came while we broke in, and the target runs on: with or without our byte? */
+    bool ask_again = false;
     uint64_t end = session_now(s) / 1000 + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0);
     s->lost = false;
     for (;;) {
@@ -457,10 +461,14 @@ bool debug_wait_stop(struct debug *d, int64_t timeout_ms)
             return true;
         uint64_t now = session_now(s) / 1000;
         int64_t left = timeout_ms < 0 ? -1 : end > now ? (int64_t)(end - now) : 0;
-        int result = session_wait(s, left, until_event);
+        int64_t piece = ask_again && left > BREAK_AGAIN_MS ? BREAK_AGAIN_MS : left;
+        int result = session_wait(s, piece, until_event);
         if (s->stop_waiting) {
             if (debug_handle_stop(d))
                 return true;
+            ask_again = d->breaking;
+        } else if (result == KD_E_TIMEOUT && piece < left) {
+            kd_debugger_break_in(&s->debugger, session_now(s));
         } else if (d->prompted) {
             debug_answer_prompt(d);
         } else if (result == KD_E_CANCELLED) {
@@ -583,11 +591,17 @@ bool debug_go(struct debug *d, uint32_t status, const struct breakpoint *tempora
 bool debug_break(struct debug *d)
 {
     struct session *s = &d->session;
+    /* A module's stop that nobody has looked at yet: the target would run on from it. */
+    if (s->stop_waiting && debug_handle_stop(d))
+        return true;
     if (debug_stopped(d) && !s->stop_waiting)
         return true;
     if (kd_debugger_break_in(&s->debugger, session_now(s)) == KD_E_CLOSED)
         s->break_wanted = true;
-    return debug_wait_stop(d, 1000ll * d->timeout_s);
+    d->breaking = true;
+    bool good = debug_wait_stop(d, 1000ll * d->timeout_s);
+    d->breaking = false;
+    return good;
 }
 
 static bool anything_inserted(const struct debug *d)
