@@ -87,4 +87,8 @@ bool kd_stream_flush(struct kd_stream *stream, struct kd_item *item);
 /* Whether bytes are held that a byte time-out should flush. */
 bool kd_stream_pending(const struct kd_stream *stream);
 
+/* Held bytes that will surely be junk; returns how many (0: none). Valid until the next call on the
+ * stream. For those who must not wait for KD_JUNK_MAX bytes or a pause to see console text. */
+size_t kd_stream_junk(const struct kd_stream *stream, const uint8_t **bytes);
+
 #endif

@@ -143,13 +143,6 @@ static bool tries_again(const struct endpoint *endpoint)
     return endpoint->spec.retry > 0 && endpoint->spec.kind != ENDPOINT_STDIO;
 }
 
-/* What waits for others to come is ready again at once. */
-static bool waits_for_peer(const struct endpoint *endpoint)
-{
-    return endpoint_spec_listens(&endpoint->spec) || endpoint->spec.kind == ENDPOINT_PTY ||
-           endpoint->spec.kind == ENDPOINT_FIFO;
-}
-
 static void end_endpoint(struct endpoint *endpoint, const char *reason)
 {
     endpoint->state = ENDPOINT_ENDED;
@@ -207,7 +200,7 @@ static void go_on(struct endpoint *endpoint, const char *reason)
         endpoint->rival = NULL;
         endpoint->state = ENDPOINT_OPENING;
         endpoint_opened(endpoint, rival, endpoint->rival_peer);
-    } else if (waits_for_peer(endpoint)) {
+    } else if (endpoint_spec_waits(&endpoint->spec)) { /* ready again at once */
         begin_attempt(endpoint);
     } else if (tries_again(endpoint)) {
         pause_before_attempt(endpoint);

@@ -97,6 +97,7 @@ struct endpoint_spec {
     char parity;       /* 'n', 'e', 'o' */
     uint8_t stop_bits; /* 1, 2 */
     bool rtscts;
+    bool write_only; /* stdio: standard input is left alone; not in the grammar */
 };
 
 /*
@@ -108,6 +109,9 @@ int endpoint_parse(struct endpoint_spec *spec, const char *text,
 
 /* Whether the endpoint waits for others to come (tcp-listen, unix-listen). */
 bool endpoint_spec_listens(const struct endpoint_spec *spec);
+
+/* Whether it comes up whenever somebody comes, and not by trying (listening ends, pty, FIFO). */
+bool endpoint_spec_waits(const struct endpoint_spec *spec);
 
 /* A named pipe that is only written, for a viewer such as Wireshark: made if it does not exist; up
  * while somebody reads. False: the path is too long. */

@@ -406,6 +406,11 @@ int endpoint_parse(struct endpoint_spec *spec, const char *text, char message[EN
     return rc;
 }
 
+bool endpoint_spec_waits(const struct endpoint_spec *spec)
+{
+    return endpoint_spec_listens(spec) || spec->kind == ENDPOINT_PTY || spec->kind == ENDPOINT_FIFO;
+}
+
 bool endpoint_spec_fifo(struct endpoint_spec *spec, const char *path)
 {
     size_t size = strlen(path);

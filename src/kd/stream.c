@@ -289,3 +289,9 @@ bool kd_stream_pending(const struct kd_stream *stream)
 {
     return stream->size > stream->handed;
 }
+
+size_t kd_stream_junk(const struct kd_stream *stream, const uint8_t **bytes)
+{
+    *bytes = stream->held;
+    return stream->handed || stream->need ? 0 : stream->scanned - stream->run;
+}

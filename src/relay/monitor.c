@@ -39,12 +39,12 @@ unsigned monitor_tick(struct monitor *monitor, uint64_t now_ns)
 }
 
 /* Collects a line of readable text, with blanks for what a terminal would not show. */
-static unsigned console_text(struct monitor *monitor, const struct kd_item *item)
+static unsigned console_text(struct monitor *monitor, const uint8_t *bytes, size_t size)
 {
     if (monitor->target_spoke_kd || monitor->console_told)
         return MONITOR_NOTHING;
-    for (size_t i = 0; i < item->raw_size && monitor->console_size < MONITOR_TEXT_MAX - 1; i++) {
-        uint8_t c = item->raw[i];
+    for (size_t i = 0; i < size && monitor->console_size < MONITOR_TEXT_MAX - 1; i++) {
+        uint8_t c = bytes[i];
         bool readable = c >= ' ' && c < 127;
         if (readable || (c == '\n' && monitor->console_size))
             monitor->console[monitor->console_size++] = readable ? (char)c : ' ';
@@ -54,6 +54,17 @@ static unsigned console_text(struct monitor *monitor, const struct kd_item *item
         return MONITOR_NOTHING;
     monitor->console_told = true;
     return MONITOR_CONSOLE;
+}
+
+unsigned monitor_pending_junk(struct monitor *monitor, const uint8_t *bytes, size_t size)
+{
+    size_t before = monitor->console_size;
+    unsigned news = console_text(monitor, bytes, size);
+    if (!news) { /* they come again, as an item or as part of more */
+        monitor->console_size = before;
+        monitor->console[before] = '\0';
+    }
+    return news;
 }
 
 static void measure_round_trip(struct monitor *monitor, enum capture_direction direction,
@@ -142,7 +153,8 @@ unsigned monitor_item(struct monitor *monitor, enum capture_direction direction,
         monitor->break_ins += direction == CAPTURE_FROM_DEBUGGER;
         return MONITOR_NOTHING;
     case KD_ITEM_JUNK:
-        return direction == CAPTURE_FROM_TARGET ? console_text(monitor, item) : MONITOR_NOTHING;
+        return direction == CAPTURE_FROM_TARGET ? console_text(monitor, item->raw, item->raw_size)
+                                                : MONITOR_NOTHING;
     case KD_ITEM_PACKET:
         break;
     default:

@@ -54,6 +54,9 @@ void monitor_data(struct monitor *monitor, enum capture_direction direction, uin
 unsigned monitor_item(struct monitor *monitor, enum capture_direction direction, uint64_t time_ns,
                       const struct kd_item *item);
 
+/* Bytes of the target that will be a junk item later: returns MONITOR_CONSOLE or 0. */
+unsigned monitor_pending_junk(struct monitor *monitor, const uint8_t *bytes, size_t size);
+
 /* Once a second or so; returns MONITOR_SILENT when that is news. */
 unsigned monitor_tick(struct monitor *monitor, uint64_t now_ns);
 

@@ -244,7 +244,10 @@ int observers_open(struct observers *observers, uv_loop_t *loop, const struct en
     };
     struct observer_end *end = &observers->ends[observers->end_count++];
     end->all = observers;
-    endpoint_init(loop, &end->endpoint, spec, &callbacks, end);
+    struct endpoint_spec own = *spec;
+    own.write_only =
+        true; /* the end of our standard input is not the end of an observer's output */
+    endpoint_init(loop, &end->endpoint, &own, &callbacks, end);
     observers->open_ends++;
     return endpoint_open(&end->endpoint, message);
 }

@@ -158,25 +158,23 @@ static void on_sink_failed(void *context, struct capture_sink *sink, int code)
 
 /* ---- forwarding ---- */
 
-static void count_dropped(struct relay_side *side, uint64_t bytes, const char *why)
-{
-    if (!bytes)
-        return;
-    side->dropped += bytes;
-    drain_tap(side->relay);
-    recorder_dropped(&side->relay->recorder, direction_of(side), wall_clock_ns(), bytes, why);
-    flush_record(side->relay);
-}
+static const char other_is_down[] = "the other end is down";
 
-static void report_dropped(struct relay_side *side)
+/* Records and reports what this side lost since the last time. */
+static void tell_dropped(struct relay_side *side, const char *why)
 {
     struct relay *relay = side->relay;
     uint64_t fresh = side->dropped - side->dropped_told;
     if (!fresh)
         return;
-    char text[ENDPOINT_MESSAGE_MAX];
-    snprintf(text, sizeof(text), "%" PRIu64 " bytes of the %s dropped while the %s is down", fresh,
-             end_names[side->name], end_names[other_side(side)->name]);
+    drain_tap(relay);
+    recorder_dropped(&relay->recorder, direction_of(side), wall_clock_ns(), fresh, why);
+    flush_record(relay);
+    char text[ENDPOINT_MESSAGE_MAX], total[64] = "";
+    if (side->dropped_told)
+        snprintf(total, sizeof(total), "; %" PRIu64 " in all", side->dropped);
+    snprintf(text, sizeof(text), "%" PRIu64 " bytes of the %s dropped while the %s is down%s",
+             fresh, end_names[side->name], end_names[other_side(side)->name], total);
     const struct relay_event event = {
         .kind = RELAY_EVENT_DROP,
         .end = end_names[side->name],
@@ -186,6 +184,19 @@ static void report_dropped(struct relay_side *side)
     };
     side->dropped_told = side->dropped;
     relay->config.event(relay, &event);
+}
+
+/* For each tick: the first sum of an outage comes at once, later ones after growing pauses. */
+static void tell_dropped_seldom(struct relay_side *side)
+{
+    uint64_t now = uv_now(side->relay->loop);
+    if (side->dropped == side->dropped_told || (side->drop_pause && now < side->drop_next))
+        return;
+    side->drop_pause = side->drop_pause ? 2 * side->drop_pause : RELAY_DROP_PAUSE_MS;
+    if (side->drop_pause > RELAY_DROP_PAUSE_MAX_MS)
+        side->drop_pause = RELAY_DROP_PAUSE_MAX_MS;
+    side->drop_next = now + side->drop_pause;
+    tell_dropped(side, other_is_down);
 }
 
 static void send_paced(struct relay *relay);
@@ -248,14 +259,18 @@ static bool forward(struct relay_side *side, const uint8_t *bytes, size_t size)
     return true;
 }
 
+static void tell_up(struct relay_side *side);
+
 static void on_data(struct endpoint *endpoint, const uint8_t *bytes, size_t size)
 {
     struct relay_side *side = endpoint->context;
     bool sent = forward(side, bytes, size);
+    if (side->untold)
+        tell_up(side);
     side->received += size;
     tap_bytes(side, bytes, size);
     if (!sent)
-        count_dropped(side, size, "the other end is down");
+        side->dropped += size;
 }
 
 static void on_drained(struct endpoint *endpoint)
@@ -270,16 +285,38 @@ static void on_drained(struct endpoint *endpoint)
 
 /* ---- coming and going ---- */
 
+static void tell_up(struct relay_side *side)
+{
+    const char *name = end_names[side->name], *peer = endpoint_peer(&side->endpoint);
+    side->untold = false;
+    tell_dropped(other_side(side), other_is_down);
+    other_side(side)->drop_pause = 0;
+    report(side->relay, RELAY_EVENT_UP, name, peer);
+    note(side, "%s is connected: %s", name, peer);
+}
+
 static void on_up(struct endpoint *endpoint, const char *peer)
 {
     struct relay_side *side = endpoint->context;
-    struct relay *relay = side->relay;
+    (void)peer;
     side->connections++;
+    side->up_since = uv_now(side->relay->loop);
+    side->received_before = side->received;
     if (side->name == RELAY_TARGET)
-        monitor_target_up(&relay->monitor);
-    report_dropped(other_side(side));
-    report(relay, RELAY_EVENT_UP, end_names[side->name], peer);
-    note(side, "%s is connected: %s", end_names[side->name], peer);
+        monitor_target_up(&side->relay->monitor);
+    side->untold = side->brief_visits >= RELAY_BRIEF_VISITS;
+    if (!side->untold)
+        tell_up(side);
+}
+
+/* Counts visits that were none in a row; true: this one is the last that is told about. */
+static bool was_brief_again(struct relay_side *side)
+{
+    bool brief = uv_now(side->relay->loop) - side->up_since < RELAY_BRIEF_MS &&
+                 side->received == side->received_before &&
+                 !endpoint_spec_waits(&side->endpoint.spec);
+    side->brief_visits = brief ? side->brief_visits + 1 : 0;
+    return side->brief_visits == RELAY_BRIEF_VISITS;
 }
 
 static bool both_have_gone(const struct relay *relay)
@@ -313,18 +350,42 @@ static uint64_t forget_queued(struct relay_side *side, size_t unsent)
     return lost;
 }
 
+static void tell_down(struct relay_side *side, const char *reason, uint64_t lost)
+{
+    const char *name = end_names[side->name];
+    note(side, "%s is gone: %s", name, reason);
+    const struct relay_event event = {
+        .kind = RELAY_EVENT_DOWN, .end = name, .text = reason, .bytes = lost};
+    side->relay->config.event(side->relay, &event);
+}
+
+static void tell_brief(struct relay_side *side)
+{
+    char text[ENDPOINT_MESSAGE_MAX];
+    snprintf(text, sizeof(text),
+             "%.250s: connections end at once; is another program connected there, or is it the "
+             "wrong address? Trying on; the next one that stays is told",
+             endpoint_where(&side->endpoint));
+    report(side->relay, RELAY_EVENT_WARNING, end_names[side->name], text);
+}
+
 static void on_down(struct endpoint *endpoint, const char *reason, size_t unsent)
 {
     struct relay_side *side = endpoint->context;
     struct relay *relay = side->relay;
     uint64_t lost = forget_queued(side, unsent);
+    bool untold = side->untold;
+    side->untold = false;
     drain_tap(relay);
     recorder_flush(&relay->recorder, direction_of(side));
-    note(side, "%s is gone: %s", end_names[side->name], reason);
-    count_dropped(other_side(side), lost, "the other end went away before it took them");
-    const struct relay_event event = {
-        .kind = RELAY_EVENT_DOWN, .end = end_names[side->name], .text = reason, .bytes = lost};
-    relay->config.event(relay, &event);
+    bool brief = was_brief_again(side);
+    if (!untold)
+        tell_down(side, reason, lost);
+    if (brief)
+        tell_brief(side);
+    other_side(side)->dropped += lost;
+    if (lost && !untold)
+        tell_dropped(other_side(side), "the other end went away before it took them");
     endpoint_resume(&other_side(side)->endpoint);
     if (side->endpoint.state != ENDPOINT_UP)
         stop_when_done(relay);
@@ -378,6 +439,15 @@ static void on_observer_event(struct observers *observers, enum observer_event w
 
 /* ---- life ---- */
 
+/* A console that prints without a pause is held back as junk for a long time on a slow line. */
+static void look_at_pending_text(struct relay *relay)
+{
+    const uint8_t *bytes;
+    size_t size = kd_stream_junk(&relay->recorder.lane[CAPTURE_FROM_TARGET].stream, &bytes);
+    if (size)
+        report_news(relay, monitor_pending_junk(&relay->monitor, bytes, size), CAPTURE_FROM_TARGET);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct relay *relay = timer->data;
@@ -385,10 +455,15 @@ static void on_tick(uv_timer_t *timer)
     if (recorder_deadline(&relay->recorder) <= now)
         recorder_tick(&relay->recorder, now);
     flush_record(relay);
+    look_at_pending_text(relay);
     if (endpoint_is_up(&relay->sides[RELAY_TARGET].endpoint))
         report_news(relay, monitor_tick(&relay->monitor, now), CAPTURE_FROM_TARGET);
-    for (int i = 0; i < 2; i++)
-        report_dropped(&relay->sides[i]);
+    for (int i = 0; i < 2; i++) {
+        struct relay_side *side = &relay->sides[i];
+        if (side->untold && uv_now(relay->loop) - side->up_since >= RELAY_BRIEF_MS)
+            tell_up(side);
+        tell_dropped_seldom(side);
+    }
     if (relay->finishing && !relay->pace_queue.size &&
         !endpoint_queued(&relay->sides[0].endpoint) && !endpoint_queued(&relay->sides[1].endpoint))
         relay_stop(relay);
@@ -407,8 +482,8 @@ static int start_recording(struct relay *relay, char *message)
                  "%.300s: exists already and is not overwritten; choose another name or remove it",
                  relay->config.record->path);
     else if (rc < 0)
-        snprintf(message, ENDPOINT_MESSAGE_MAX, "%.300s: cannot record there: %s",
-                 relay->config.record->path,
+        snprintf(message, ENDPOINT_MESSAGE_MAX,
+                 "%.300s: cannot record there: %s; choose another path", relay->config.record->path,
                  relay->file.error_number ? strerror(relay->file.error_number) : kd_error_text(rc));
     return rc;
 }
@@ -545,12 +620,14 @@ void relay_stop(struct relay *relay)
         struct relay_side *side = &relay->sides[i];
         if (side->endpoint.channel) {
             uint64_t lost = forget_queued(side, channel_unsent(side->endpoint.channel));
-            count_dropped(other_side(side), lost, "the relay was stopped");
+            tell_dropped(other_side(side), other_is_down);
+            other_side(side)->dropped += lost;
+            tell_dropped(other_side(side), "the relay was stopped");
         }
         recorder_flush(&relay->recorder, direction_of(side));
     }
     for (int i = 0; i < 2; i++) {
-        report_dropped(&relay->sides[i]);
+        tell_dropped(&relay->sides[i], other_is_down);
         endpoint_close(&relay->sides[i].endpoint, on_side_closed);
     }
     flush_record(relay);

@@ -8,7 +8,8 @@
  *   from     the other end is    what happens to the bytes
  *   either   up                  forwarded; when it reads too slowly this end is read no more
  *                                until it caught up (so memory is bounded and nothing is lost)
- *   either   down                dropped, counted, recorded as dropped, reported
+ *   either   down                dropped, counted; recorded as dropped and reported in sums: at
+ *                                once, then seldom, and when the outage ends
  *   either   lost meanwhile      what was still queued for it counts as dropped
  *   debugger up, with pacing     queued and given out as the pace allows
  *
@@ -34,7 +35,15 @@ enum {
     /* Bytes that wait for the pace. The debugger is read no more when it is half full, and the
      * other half takes the read that filled it. */
     RELAY_PACE_QUEUE = 2 * ENDPOINT_READ_MAX,
-    RELAY_TICK_MS = 200,      /* housekeeping: byte time-outs, silence, reports of drops */
+    RELAY_TICK_MS = 200, /* housekeeping: byte time-outs, silence, reports of drops */
+    /* Sums of drops in one outage: a console that prints for days must not fill a terminal or a
+     * disk with them. Each pause is twice the one before. */
+    RELAY_DROP_PAUSE_MS = 5000,
+    RELAY_DROP_PAUSE_MAX_MS = 60000,
+    /* A peer that goes within this time and without a byte was no peer. After so many in a row of
+     * an end that tries again by itself, only one that stays is told about. */
+    RELAY_BRIEF_MS = 1000,
+    RELAY_BRIEF_VISITS = 3,
     RELAY_FAREWELL_MS = 1000, /* at the end: for observers to take what waits for them */
     RELAY_FAREWELL_STEP_MS = 10,
 };
@@ -96,8 +105,11 @@ struct relay_side {
     struct relay *relay;
     enum relay_end_name name;
     uint64_t received, forwarded, dropped; /* bytes that this end sent */
-    uint64_t dropped_told;                 /* of dropped */
-    unsigned connections;
+    uint64_t dropped_told;                 /* of dropped: reported and recorded */
+    uint64_t drop_pause, drop_next;        /* ms; pause 0: nothing told in this outage */
+    unsigned connections, brief_visits;
+    uint64_t up_since, received_before; /* of the present peer: ms, received when it came */
+    bool untold;                        /* the present peer, until it stays */
     bool ended;
 };
 

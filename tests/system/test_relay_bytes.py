@@ -3,6 +3,7 @@
 cannot arrive is counted."""
 import random
 import threading
+import time
 
 import pytest
 from relay_ends import PATIENCE, Relay, packet, read, read_all, recording, reset, wait_until
@@ -176,6 +177,31 @@ def test_bytes_for_an_absent_end_are_dropped_counted_and_recorded(tmp_path):
     found = recording(record)
     assert found.sent[1] == b"x" * 1000 + b"y" * 10
     assert any("1000 bytes from the target were not delivered" in c for c in found.comments)
+
+
+def test_drops_of_a_long_outage_are_summed_up(tmp_path):
+    """A console that prints for ever with no debugger there: not one line and record per read."""
+    record = tmp_path / "a.pcapng"
+    with start("--record", str(record)) as relay:
+        target = relay.connect("target")
+        sent = 0
+        for outage in (1, 2):
+            for _ in range(100):  # each a read of its own
+                target.sendall(b"console text 0123456789\r\n")
+                sent += 25
+                time.sleep(0.01)  # over several ticks of the relay
+            debugger = relay.connect("debugger")
+            assert relay.count("drop", "target") == 2 * outage, "at once, and at the end"
+            assert relay.wait("drop", "target", 2 * outage)["total"] == sent
+            debugger.close()
+            relay.wait("down", "debugger", outage)
+        assert relay.stop() == 0
+        drops = [e for e in relay.events if e["event"] == "drop"]
+        assert sum(e["bytes"] for e in drops) == drops[-1]["total"] == sent
+        assert relay.summary()["target"]["dropped"] == sent
+    comments = [c for c in recording(record).comments if c.startswith("dropped: ")]
+    assert [int(c.split()[1]) for c in comments] == [e["bytes"] for e in drops]
+    assert recording(record).sent[1].count(b"console text") == 200
 
 
 def test_pacing_keeps_the_rate_and_every_byte():

@@ -223,6 +223,29 @@ static void test_monitor_knows_a_console(void **state)
     assert_int_equal(monitor_item(&monitor, CAPTURE_FROM_TARGET, 5, &item), 0); /* no text */
 }
 
+static void test_monitor_need_not_wait_for_a_whole_item(void **state)
+{
+    static struct kd_stream stream;
+    struct monitor monitor;
+    struct kd_item item;
+    const uint8_t *bytes;
+    (void)state;
+    monitor_init(&monitor);
+    kd_stream_init(&stream, KD_FRAMING_SERIAL);
+    kd_stream_feed(&stream, (const uint8_t *)"[ 1.000", 7, &item);
+    assert_int_equal(kd_stream_junk(&stream, &bytes), 4); /* "000" may begin a packet */
+    for (int i = 0; i < 9; i++) /* the same bytes again do not count again */
+        assert_int_equal(monitor_pending_junk(&monitor, bytes, 4), MONITOR_NOTHING);
+    kd_stream_feed(&stream, (const uint8_t *)"] link is up", 12, &item);
+    assert_int_equal(kd_stream_junk(&stream, &bytes), 19);
+    assert_int_equal(monitor_pending_junk(&monitor, bytes, 19), MONITOR_CONSOLE);
+    assert_string_equal(monitor.console, "[ 1.000] link is up");
+    assert_int_equal(monitor_pending_junk(&monitor, bytes, 19), MONITOR_NOTHING); /* once */
+    kd_stream_init(&stream, KD_FRAMING_SERIAL);
+    kd_stream_feed(&stream, (const uint8_t *)"0000\7\0some text of a packet", 27, &item);
+    assert_int_equal(kd_stream_junk(&stream, &bytes), 0);
+}
+
 static void test_monitor_knows_a_silent_target(void **state)
 {
     struct monitor monitor;
@@ -247,6 +270,7 @@ int main(void)
         cmocka_unit_test(test_monitor_counts_resends_and_round_trips),
         cmocka_unit_test(test_monitor_remembers_the_last_stop),
         cmocka_unit_test(test_monitor_knows_a_console),
+        cmocka_unit_test(test_monitor_need_not_wait_for_a_whole_item),
         cmocka_unit_test(test_monitor_knows_a_silent_target),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
