@@ -63,6 +63,7 @@ struct relay_options {
     size_t observer_count;
     struct pace pace;
     bool once, no_status, help;
+    bool shaped; /* --format or --framing was given */
     struct relay_report report;
 };
 
@@ -117,6 +118,7 @@ static int parse_time(const char *text, uint64_t *ns)
 
 static int parse_format(struct relay_options *options, const char *text)
 {
+    options->shaped = true;
     if (!strcmp(text, "pcapng"))
         options->writer.format = CAPTURE_PCAPNG;
     else if (!strcmp(text, "pcap-udp"))
@@ -128,6 +130,7 @@ static int parse_format(struct relay_options *options, const char *text)
 
 static int parse_framing(struct relay_options *options, const char *text)
 {
+    options->shaped = true;
     if (!strcmp(text, "pdu"))
         options->writer.framing = CAPTURE_UPPER_PDU;
     else if (!strcmp(text, "user0"))
@@ -285,8 +288,21 @@ static int parse_ends(const struct relay_options *options, struct relay_config *
         return cli_usage_error("only one end can be stdio");
     if (stdio && options->report.json)
         return cli_usage_error("--events json writes on standard output, which stdio uses too");
-    if (options->file.keep && !options->file.rotate_size && !options->file.rotate_time_ns)
+    return 0;
+}
+
+/* Options that would do nothing: the user means a recording and would not get one. */
+static int check_recording(const struct relay_options *options)
+{
+    bool rotates = options->file.rotate_size || options->file.rotate_time_ns;
+    if (options->file.keep && !rotates)
         return cli_usage_error("--keep needs --rotate-size or --rotate-time");
+    if (rotates && !options->record)
+        return cli_usage_error("--rotate-size and --rotate-time need --record FILE");
+    if (options->file.replace && !options->record)
+        return cli_usage_error("--overwrite needs --record FILE");
+    if (options->shaped && !options->record && !options->observer_count)
+        return cli_usage_error("--format and --framing need --record, --live or --observe");
     return 0;
 }
 
@@ -367,9 +383,10 @@ static int run_relay(const struct relay_config *config)
         return CLI_FAILED;
     }
     start_handles(&loop);
-    warn_of_open_listeners(config);
     bool opened = relay_open(&run.relay, message) >= 0;
-    if (!opened) {
+    if (opened) {
+        warn_of_open_listeners(config);
+    } else {
         cli_error("%s", message);
         relay_stop(&run.relay);
     }
@@ -402,6 +419,8 @@ int cmd_relay(int argc, char **argv)
         .stopped = on_stopped,
     };
     rc = parse_ends(&options, &config);
+    if (!rc)
+        rc = check_recording(&options);
     if (rc)
         return rc;
     options.file.path = options.record;

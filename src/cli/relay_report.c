@@ -97,9 +97,13 @@ static const char *verb(enum relay_event_kind kind)
     }
 }
 
-static bool is_error(enum relay_event_kind kind)
+/* An end that was there once and ended is the way of stdio and --once. */
+static bool is_error(const struct relay *relay, const struct relay_event *event)
 {
-    return kind == RELAY_EVENT_ENDED || kind == RELAY_EVENT_RECORD_FAILED ||
+    enum relay_event_kind kind = event->kind;
+    if (kind == RELAY_EVENT_ENDED)
+        return relay->failed || !strcmp(event->end, "observer");
+    return kind == RELAY_EVENT_RECORD_FAILED ||
            kind == RELAY_EVENT_CONSOLE || kind == RELAY_EVENT_SILENT;
 }
 
@@ -109,7 +113,7 @@ void relay_report_event(struct relay_report *report, const struct relay *relay,
     const char *word = verb(event->kind);
     if (report->json)
         json_event(report, event);
-    if ((report->quiet && !is_error(event->kind)) || (!word && !report->verbose) ||
+    if ((report->quiet && !is_error(relay, event)) || (!word && !report->verbose) ||
         !output_ready(stderr))
         return;
     erase_status(report);

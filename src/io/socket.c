@@ -96,7 +96,7 @@ static void connect_failed(struct endpoint *endpoint, int error)
         break;
     case UV_EAI_NONAME:
     case UV_EAI_NODATA:
-        snprintf(reason, sizeof(reason), "%.300s: there is no host of the name '%.100s'", where,
+        snprintf(reason, sizeof(reason), "%.300s: there is no host of the name '%.100s'; check it, or write the IP address", where,
                  spec->host);
         break;
     default:
@@ -319,8 +319,15 @@ static int listen_failed(struct endpoint *endpoint, int error, char *message)
                  endpoint->spec.host);
         return KD_E_ARGUMENT;
     case UV_ENOENT:
-        snprintf(message, ENDPOINT_MESSAGE_MAX, "%.300s: its folder does not exist", where);
+        snprintf(message, ENDPOINT_MESSAGE_MAX, "%.300s: its folder does not exist; make it, or choose another path", where);
         return KD_E_NOT_FOUND;
+    case UV_EAI_NONAME:
+    case UV_EAI_NODATA:
+        snprintf(message, ENDPOINT_MESSAGE_MAX,
+                 "%.300s: '%.100s' is no address; write one of this machine's, * for all of them, "
+                 "or none for this machine only",
+                 where, endpoint->spec.host);
+        return KD_E_ARGUMENT;
     default:
         snprintf(message, ENDPOINT_MESSAGE_MAX, "%.300s: cannot listen: %s", where,
                  uv_strerror(error));

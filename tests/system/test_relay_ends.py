@@ -75,6 +75,27 @@ def test_tcp_peer_that_does_not_listen_yet_is_waited_for():
         assert relay.count("retrying", "target") == 1, "said once, not at each attempt"
 
 
+def test_target_that_hangs_up_at_once_is_told_about_three_times_and_then_when_it_stays():
+    end = listening()
+    where = f"tcp:127.0.0.1:{end.getsockname()[1]},retry=1"
+    with Relay("tcp-listen:0", where) as relay:
+        for _ in range(6):
+            end.accept()[0].close()
+        text = relay.wait("warning", "target")["text"]
+        assert where in text and "connections end at once" in text and "wrong address?" in text
+        target, _ = end.accept()
+        target.settimeout(PATIENCE)
+        relay.wait("up", "target", 4)  # it stays
+        assert (relay.count("up", "target"), relay.count("down", "target")) == (4, 3)
+        exchange(relay.connect("debugger"), target)
+        target.close()
+        relay.wait("down", "target", 4)
+        target, _ = end.accept()
+        relay.wait("up", "target", 5)  # told at once again
+        assert relay.stop() == 0
+        assert relay.summary()["target"]["connections"] == 8, "all of them count"
+
+
 def test_tcp_one_attempt_only():
     end = listening()
     port = end.getsockname()[1]
@@ -103,6 +124,16 @@ def test_listeners_are_for_this_machine_unless_told_otherwise():
         assert "127.0.0.1" in relay.wait("listening", "debugger")["text"]
         relay.wait("listening", "target")
         relay.wait_error("full control of the target")
+
+
+@pytest.mark.parametrize("where,text", [
+    ("tcp-listen:300.1.1.1:7001", "'300.1.1.1' is no address; write one of this machine's"),
+    ("pty:/no-such-folder/com1", "choose a path in a folder that exists"),
+])
+def test_ends_that_cannot_be_opened_say_what_to_do(where, text):
+    with Relay(where, "tcp-listen:0") as relay:
+        assert relay.finish() == 1
+    assert text.encode() in relay.errors and len(relay.errors.splitlines()) == 1
 
 
 def test_address_of_another_machine():
@@ -278,7 +309,7 @@ def test_unix_path_that_is_a_file_is_left_alone(tmp_path):
 def test_unix_folder_does_not_exist(tmp_path):
     with Relay(f"unix-listen:{tmp_path}/no/a.sock", "tcp-listen:0") as relay:
         assert relay.finish() == 1
-    assert b"its folder does not exist" in relay.errors
+    assert b"its folder does not exist; make it, or choose another path" in relay.errors
 
 
 # ---- pty, serial ----
@@ -385,7 +416,7 @@ def test_serial_device_that_is_missing_or_none():
     with Relay("tcp-listen:0", "serial:/dev/kdwire-none") as relay:
         assert "is the adapter plugged in?" in relay.wait("retrying", "target")["text"]
     with Relay("tcp-listen:0", "serial:/dev/null") as relay:
-        assert "is no serial device" in relay.wait("retrying", "target")["text"]
+        assert "is no serial device; it should be one like /dev/ttyS0" in relay.wait("retrying", "target")["text"]
     with Relay("tcp-listen:0", "serial:/dev/ttyS0,baud=12345") as relay:
         assert relay.finish() == 1
     assert b"12345 baud" in relay.errors
@@ -461,6 +492,14 @@ def test_stdio_that_is_a_file_is_refused_with_advice():
     assert b"cat FILE | kdwire" in relay.errors
 
 
+def test_quiet_relay_says_nothing_when_standard_input_ends():
+    with Relay("stdio", "tcp-listen:0", "--quiet", events=False, stdin=subprocess.PIPE,
+               stdout=subprocess.DEVNULL) as relay:
+        relay.process.stdin.close()
+        assert relay.finish() == 0
+    assert relay.errors == b""
+
+
 # ---- what the relay says about the ends ----
 
 def test_once_ends_when_both_have_gone():
@@ -488,6 +527,19 @@ def test_console_text_instead_of_kd():
         debugger = relay.connect("debugger")
         exchange(debugger, target)
         assert relay.count("console", "target") == 1, "said once"
+
+
+def test_console_that_prints_slowly_and_never_pauses():
+    """Text is not held back until there is much of it: 16 characters tell."""
+    with Relay("tcp-listen:0", "tcp-listen:0") as relay:
+        target = relay.connect("target")
+        sent = 0
+        while not relay.count("console", "target"):
+            assert sent < 600, "far more than a line of text, and nothing was said"
+            target.sendall(b"[  1.0] eth0\r\n"[sent % 14:][:4])
+            sent += 4
+            time.sleep(0.01)  # 400 bytes a second, and never the second of silence of a line's end
+        assert "eth0" in relay.wait("console", "target")["text"]
 
 
 def test_target_that_speaks_kd_may_print_text_too():
@@ -522,6 +574,11 @@ def test_silent_target():
     (["-d", "tcp:h:1", "-t", "tcp:h:2", "--format", "gif"], "pcapng and pcap-udp"),
     (["-d", "tcp:h:1", "-t", "tcp:h:2", "--rotate-size", "many"], "100M"),
     (["-d", "tcp:h:1", "-t", "tcp:h:2", "--keep", "3"], "--keep needs"),
+    (["-d", "tcp:h:1", "-t", "tcp:h:2", "--framing", "raw"], "need --record, --live or --observe"),
+    (["-d", "tcp:h:1", "-t", "tcp:h:2", "--format", "pcapng"], "need --record, --live or"),
+    (["-d", "tcp:h:1", "-t", "tcp:h:2", "--rotate-size", "1M"], "need --record FILE"),
+    (["-d", "tcp:h:1", "-t", "tcp:h:2", "-l", "/tmp/x", "--rotate-time", "1h"], "need --record FILE"),
+    (["-d", "tcp:h:1", "-t", "tcp:h:2", "--overwrite"], "--overwrite needs --record FILE"),
     (["-d", "tcp:h:1", "-t", "tcp:h:2", "extra"], "'extra' is not expected"),
     (["--no-such-option"], "--help"),
 ])

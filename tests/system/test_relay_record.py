@@ -206,6 +206,25 @@ def test_a_sleeping_observer_never_slows_the_session_and_is_told_what_it_missed(
     assert len(found.sent[1]) < len(block) * megabytes
 
 
+def test_an_observer_on_standard_output_needs_no_input():
+    with open("/dev/null", "rb") as nothing, \
+            Relay("tcp-listen:0", "tcp-listen:0", "--observe", "stdio", events=False,
+                  stdin=nothing, stdout=subprocess.PIPE) as relay:
+        relay.wait_error("target: listening on")
+        ports = [int(line.split(b",")[0].rsplit(b":", 1)[1])
+                 for line in relay.errors.splitlines() if b"listening on" in line]
+        ends = []
+        for port in ports:
+            ends.append(socket.create_connection(("127.0.0.1", port), PATIENCE))
+            ends[-1].settimeout(PATIENCE)
+        relay.wait_error("target: connected")
+        relay.wait_error("debugger: connected")
+        sent = talk(*ends, 5)
+        relay.process.send_signal(signal.SIGTERM)
+        assert Recording(relay.process.stdout.read()).sent == sent
+        assert relay.finish() == 0
+
+
 def test_an_observer_can_be_a_program(tmp_path):
     copy = tmp_path / "copy"
     with start("--observe", f"exec:cat > {copy}") as relay:

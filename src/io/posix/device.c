@@ -103,7 +103,9 @@ static void serial_failed(struct endpoint *endpoint, int error)
         break;
     case ENOTTY:
     case EINVAL:
-        snprintf(reason, sizeof(reason), "%.300s is no serial device", path);
+        snprintf(reason, sizeof(reason),
+                 "%.300s is no serial device; it should be one like /dev/ttyS0 or /dev/ttyUSB0",
+                 path);
         break;
     case EBUSY:
     case EWOULDBLOCK:
@@ -186,6 +188,15 @@ static int pty_failed(struct endpoint *endpoint, const char *what, char *message
     return KD_E_IO;
 }
 
+static int link_failed(struct endpoint *endpoint, char *message)
+{
+    snprintf(message, ENDPOINT_MESSAGE_MAX,
+             "pty:%.300s: cannot make the link: %s; choose a path in a folder that exists and that "
+             "you may write to",
+             endpoint->spec.path, strerror(errno));
+    return KD_E_IO;
+}
+
 /* Opens and closes the other side once: sets it to raw, discards what nobody read, and makes the
  * master say "hung up" until somebody comes. */
 static int reset_slave(const struct pty *pty)
@@ -231,9 +242,9 @@ static int make_link(struct endpoint *endpoint, struct pty *pty, char *message)
     snprintf(fresh, sizeof(fresh), "%s.%ld", path, (long)getpid());
     unlink(fresh);
     if (symlink(pty->slave, fresh) < 0)
-        return pty_failed(endpoint, "cannot make the link", message);
+        return link_failed(endpoint, message);
     if (rename(fresh, path) < 0) {
-        int rc = pty_failed(endpoint, "cannot make the link", message);
+        int rc = link_failed(endpoint, message);
         unlink(fresh);
         return rc;
     }
@@ -332,19 +343,35 @@ static int prepare_stdio(struct endpoint *endpoint, char *message)
 {
     struct stdio_opener *stdio = (struct stdio_opener *)endpoint->opener;
     uv_handle_type type = uv_guess_handle(STDIN_FILENO);
-    if (type != UV_NAMED_PIPE && type != UV_TCP && type != UV_TTY) {
+    if (!endpoint->spec.write_only && type != UV_NAMED_PIPE && type != UV_TCP && type != UV_TTY) {
         snprintf(message, ENDPOINT_MESSAGE_MAX,
                  "stdio: standard input must be a pipe, a socket or a terminal; "
                  "for a file write: cat FILE | kdwire ...");
         return KD_E_UNSUPPORTED;
     }
-    for (int fd = 0; fd < 2; fd++)
+    for (int fd = endpoint->spec.write_only; fd < 2; fd++)
         stdio->flags[fd] = fcntl(fd, F_GETFL);
     return KD_OK;
 }
 
+static void attempt_stdout(struct endpoint *endpoint)
+{
+    int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    struct channel *channel = out < 0 ? NULL : wrap_fd(endpoint, out);
+    if (!channel) {
+        endpoint_failed(endpoint, "stdio: cannot use standard output");
+        return;
+    }
+    channel->write_only = true;
+    endpoint_opened(endpoint, channel, "standard output");
+}
+
 static void attempt_stdio(struct endpoint *endpoint)
 {
+    if (endpoint->spec.write_only) {
+        attempt_stdout(endpoint);
+        return;
+    }
     int in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
     int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     struct channel *channel = in < 0 ? NULL : wrap_fd(endpoint, in);
