@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,11 +152,29 @@ static bool run_commands(struct debug *d, const struct options *o)
     return good;
 }
 
+/* What Enter alone does: the line before again; a dump goes on where it ended. */
+static void remember(char last[DEBUG_LINE_MAX], const char *line)
+{
+    line += strspn(line, " \t");
+    if (*line == '\0' || *line == '*' || strncmp(line, "$$", 2) == 0)
+        return;
+    size_t length = strlen(line);
+    size_t word = strcspn(line, " \t");
+    bool dump = tolower((unsigned char)line[0]) == 'd' && word <= 2 && strchr(line, ';') == NULL;
+    if (dump)
+        length = word;
+    if (length >= DEBUG_LINE_MAX)
+        return;
+    memcpy(last, line, length);
+    last[length] = '\0';
+}
+
 static void run_terminal(struct debug *d)
 {
-    char *line;
+    char *line, last[DEBUG_LINE_MAX] = "";
     while (!d->quit && (line = terminal_line(d, NULL)) != NULL) {
-        debug_execute(d, line);
+        debug_execute(d, line[strspn(line, " \t")] != '\0' ? line : last);
+        remember(last, line);
         free(line);
     }
     if (!d->quit)

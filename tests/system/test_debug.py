@@ -200,6 +200,43 @@ def test_step_over_a_call_and_run_to_an_address():
         assert of(objects, "bl")["breakpoints"] == []
 
 
+def test_flags_xmm_and_pseudo_registers():
+    with Sim() as sim:
+        out = commands(sim.where, "r zf=1; r zf; r efl; r zf=0; r @zf; r iopl=2; r efl; r xmm3=1234; r xmm3;"
+                       "r xmm3=00112233445566778899aabbccddeeff; r xmm3; r xmm3=5 6; r xmm3; rM 40;"
+                       "r $t1=rip+1; ? $t1-@rip; ? . == $ip; r $ra; ? @$ra")
+        assert "zf=1\nefl=00000" in out and re.search("zf=0\nefl=000020|zf=0\nefl=000022", out)
+        for expected in ("xmm3=0000000000000000 0000000000001234",
+                         "xmm3=0011223344556677 8899aabbccddeeff",
+                         "Evaluate expression: 1 = 00000000`00000001"):
+            assert expected in out, expected
+        assert out.count("xmm3=0000000000000005 0000000000000006") == 2
+        assert "$ra=fffff800" in out
+        for wrong in ("r zf=2", "r xmm16", "r $t20", "r $ra=1", "r xmm0=1 2 3"):
+            assert debug(sim.where, "-c", wrong).returncode == 1, wrong
+
+
+def test_commands_in_any_case_and_ranges_of_breakpoints():
+    with Sim() as sim:
+        out = commands(sim.where, "Bp simkernel+1070; BP simkernel+1084; bp simkernel+107f; bp simkernel+10a0;"
+                       "bd 0-1,3; BL; bc 0-2; bL; DB simkernel L2; R rip; ? 5 and 3; ? (1 == 1)")
+        assert re.findall(r"^ *(\d) ([ed]) ", out, re.M) == [
+            ("0", "d"), ("1", "d"), ("2", "e"), ("3", "d"), ("3", "d")]
+        assert "4d 5a" in out and "rip=" in out
+        for wrong in ("bc 7", "bc 1 9", "bc x", "bc 3-99", "dD rip"):
+            run = debug(sim.where, "-c", "bp simkernel+1070; bp simkernel+1084; " + wrong)
+            assert run.returncode == 1, wrong
+
+
+def test_modules_are_told_once_after_a_reset():
+    with Sim("tcp-listen:0", "--boot-stop") as sim:
+        _, objects = records(sim.where, ".reboot; .wait; lm; q")
+        after = objects[[o.get("command") for o in objects].index(".reboot"):]
+        loads = [o["name"] for o in after if o.get("event") == "load"]
+        assert len(loads) == len(set(loads)), loads
+        assert {m["name"] for m in of(objects, "lm")["modules"]} >= {"simkernel", "simhal"}
+
+
 def test_hardware_breakpoint_on_write():
     with Sim() as sim:
         _, objects = records(sim.where, "ba w8 simkernel+3000; g; r rip; bc 0; bl")
@@ -470,6 +507,29 @@ def test_terminal_ctrl_c_history_and_completion(tmp_path):
         terminal.type("q\r")
         assert terminal.end() == 0
         assert "vertarget" in (tmp_path / ".kdwire_history").read_text()
+
+
+def test_terminal_enter_repeats_the_last_command(tmp_path):
+    with Sim() as sim:
+        terminal = Terminal(sim.where, tmp_path)
+        terminal.expect("kd> ")
+        terminal.type("db simkernel L20\r")
+        terminal.expect(r"fffff800`01000010 ")
+        terminal.expect("kd> ")
+        terminal.type("\r")
+        terminal.expect(r"fffff800`01000020 ")  # goes on where it ended
+        terminal.expect("kd> ")
+        terminal.type("bp simkernel+1070; g; bc *\r")
+        terminal.expect("Breakpoint 0 hit")
+        terminal.expect("kd> ")
+        terminal.type("t\r")
+        terminal.expect(r"simkernel\+0x1071:")
+        terminal.expect("kd> ")
+        terminal.type("\r")
+        terminal.expect(r"simkernel\+0x1074:")
+        terminal.expect("kd> ")
+        terminal.type("q\r")
+        assert terminal.end() == 0
 
 
 def test_terminal_long_output_comes_whole(tmp_path):

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "debug/debug.h"
 
@@ -228,11 +229,10 @@ static bool cmd_reboot(struct debug *d, const char *name, struct args *args)
     struct session *s = &d->session;
     if (!args_done(d, args, name))
         return false;
-    int result = session_finish(s, kd_debugger_reboot(&s->debugger, session_now(s)));
-    if (result < 0)
-        return debug_fail_request(d, "the target does not reboot", result);
+    /* Before: its first modules may be reported before the request has ended. */
     debug_forget_target(d);
-    return true;
+    int result = session_finish(s, kd_debugger_reboot(&s->debugger, session_now(s)));
+    return result >= 0 || debug_fail_request(d, "the target does not reboot", result);
 }
 
 static bool cmd_processor(struct debug *d, const char *name, struct args *args)
@@ -241,7 +241,7 @@ static bool cmd_processor(struct debug *d, const char *name, struct args *args)
     char *end = NULL;
     (void)args;
     unsigned long cpu = strtoul(name + 1, &end, 10);
-    if (end == name + 1 || strcmp(end, "s") != 0)
+    if (end == name + 1 || strcasecmp(end, "s") != 0)
         return debug_fail(d, "~ switches the processor: ~1s");
     uint32_t count = kd_debugger_stop(&s->debugger)->cpu_count;
     if (cpu >= count)
@@ -373,10 +373,11 @@ const char *const *debug_command_names(void)
     return names;
 }
 
+/* Letters are alike, as in WinDbg, but for its floating point dump. */
 static const struct command *find_command(const char *name)
 {
     for (size_t i = 0; i < COMMANDS; i++) {
-        if (strcmp(commands[i].name, name) == 0)
+        if (strcasecmp(commands[i].name, name) == 0 && strcmp(name, "dD") != 0)
             return &commands[i];
     }
     return NULL;
@@ -412,6 +413,8 @@ static bool run_named(struct debug *d, const char *text)
             return false;
     }
     struct args args = {text};
+    if (name[0] != '~') /* whose name is part of its arguments */
+        snprintf(name, sizeof name, "%s", command->name);
     if (!command->run(d, name, &args))
         return false;
     return command->run == cmd_reload || args_done(d, &args, name);

@@ -23,6 +23,7 @@ enum {
     DEBUG_MODULES_MAX = 8192,
     DEBUG_PATTERN_MAX = 128, /* sxe ld:PATTERN */
     DEBUG_LINE_MAX = 4096,
+    DEBUG_PSEUDO_MAX = 20, /* $t0 to $t19, as in WinDbg */
 };
 
 struct breakpoint {
@@ -69,6 +70,7 @@ struct debug {
     bool prompted; /* the target waits for a line */
     char prompt_text[512];
 
+    uint64_t pseudo[DEBUG_PSEUDO_MAX]; /* $t0 ... */
     uint64_t dump_next;
     char dump_format;
 };
@@ -103,6 +105,7 @@ bool debug_remove_breakpoints(struct debug *d);
 /* modules.c */
 void debug_module_add(struct debug *d, const struct kd_module *module);
 void debug_module_remove(struct debug *d, uint64_t base);
+bool debug_module_known(const struct debug *d, const struct kd_module *module);
 const struct kd_module *debug_module_at(const struct debug *d, uint64_t address);
 /* File name without directory and extension. */
 void debug_module_name(const struct kd_module *module, char *name, size_t size);
@@ -118,6 +121,7 @@ bool debug_special(struct debug *d);
 uint64_t debug_rip(const struct debug *d);
 bool debug_register(void *context, const char *name, uint64_t *value);
 bool debug_set_register(struct debug *d, const char *name, uint64_t value);
+bool debug_return_address(struct debug *d, uint64_t *value); /* run.c; $ra */
 
 /* commands.c */
 struct args {

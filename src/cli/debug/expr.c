@@ -144,7 +144,7 @@ static bool token(struct parser *p, uint64_t *value)
     if (reg_only)
         p->at++;
     const char *start = p->at;
-    while (is_name_char(*p->at))
+    while (is_name_char(*p->at) && strncmp(p->at, "!=", 2) != 0)
         p->at++;
     size_t length = (size_t)(p->at - start);
     if (length == 0)
@@ -154,6 +154,8 @@ static bool token(struct parser *p, uint64_t *value)
         return fail(p, "the name '%.*s...' is too long", shown(length), start);
     memcpy(name, start, length);
     name[length] = '\0';
+    if (strcmp(name, ".") == 0)
+        snprintf(name, sizeof name, "$ip");
     bool overflow = false, is_function;
     if (!reg_only && token_number(start, length, value, &overflow)) {
         if (overflow)
@@ -175,14 +177,38 @@ static bool token(struct parser *p, uint64_t *value)
                 shown(length), start);
 }
 
+/* 'abc': the bytes as one number, the first on top. */
+static bool characters(struct parser *p, uint64_t *value)
+{
+    const char *start = p->at++;
+    *value = 0;
+    while (*p->at != '\'' && *p->at != '\0' && p->at - start <= 8)
+        *value = *value << 8 | (uint8_t)*p->at++;
+    if (*p->at != '\'' || p->at == start + 1)
+        return fail(p, "one to eight characters and a ' are expected at %.20s", start);
+    p->at++;
+    return true;
+}
+
+static bool word_at(const char *at, const char *word)
+{
+    size_t length = strlen(word);
+    return strncasecmp(at, word, length) == 0 && !is_name_char(at[length]);
+}
+
 static bool primary(struct parser *p, uint64_t *value)
 {
     blanks(p);
-    char c = *p->at;
+    bool word = word_at(p->at, "not");
+    char c = word ? '~' : *p->at;
+    if (c == '\'')
+        return characters(p, value);
     if (c == '-' || c == '+' || c == '~') {
         if (p->depth >= EXPR_DEPTH_MAX)
             return fail(p, "nested too deeply");
-        p->at++;
+        p->at += word ? 3 : 1;
+        while (word && *p->at == ' ')
+            p->at++;
         p->depth++;
         bool good = primary(p, value);
         p->depth--;
@@ -208,51 +234,123 @@ static bool primary(struct parser *p, uint64_t *value)
     return token(p, value);
 }
 
-/* Binary operators, weakest first. Returns the length, 0 = none of this level. */
-static size_t operator_at(const char *at, unsigned level, char *which)
+enum operation {
+    OR,
+    XOR,
+    AND,
+    EQUAL,
+    NOT_EQUAL,
+    LESS,
+    GREATER,
+    LESS_EQUAL,
+    GREATER_EQUAL,
+    SHIFT_LEFT,
+    SHIFT_RIGHT,
+    SHIFT_SIGNED,
+    ADD,
+    SUBTRACT,
+    MULTIPLY,
+    DIVIDE,
+    MODULO,
+};
+
+enum { LEVELS = 7 };
+
+/* Binary operators with their level, 0 the weakest; a longer one before the one it starts with. */
+static const struct binary {
+    const char *text;
+    unsigned level;
+    enum operation operation;
+} operators[] = {
+    {"|", 0, OR},          {"or", 0, OR},
+    {"^", 1, XOR},         {"xor", 1, XOR},
+    {"&", 2, AND},         {"and", 2, AND},
+    {"==", 3, EQUAL},      {"!=", 3, NOT_EQUAL},
+    {"=", 3, EQUAL},       {">>>", 4, SHIFT_SIGNED},
+    {"<<", 4, SHIFT_LEFT}, {">>", 4, SHIFT_RIGHT},
+    {"<=", 3, LESS_EQUAL}, {">=", 3, GREATER_EQUAL},
+    {"<", 3, LESS},        {">", 3, GREATER},
+    {"+", 5, ADD},         {"-", 5, SUBTRACT},
+    {"*", 6, MULTIPLY},    {"/", 6, DIVIDE},
+    {"%", 6, MODULO},      {"mod", 6, MODULO},
+};
+
+static const struct binary *operator_at(const char *at)
 {
-    static const char *const levels[] = {"|", "^", "&", "<>", "+-", "*/%"};
-    if (level >= sizeof levels / sizeof levels[0] || *at == '\0')
-        return 0;
-    if (strchr(levels[level], *at) == NULL)
-        return 0;
-    *which = *at;
-    if (*at == '<' || *at == '>')
-        return at[1] == *at ? 2 : 0;
-    return 1;
+    for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++) {
+        const char *text = operators[i].text;
+        bool word = isalpha((unsigned char)text[0]);
+        if (word ? word_at(at, text) : strncmp(at, text, strlen(text)) == 0)
+            return &operators[i];
+    }
+    return NULL;
 }
 
-static bool apply(struct parser *p, char which, uint64_t *value, uint64_t right)
+static uint64_t shift(enum operation operation, uint64_t value, uint64_t by)
 {
-    switch (which) {
-    case '|':
-        *value |= right;
+    bool ones = operation == SHIFT_SIGNED && value >> 63 != 0;
+    if (by >= 64)
+        return ones ? UINT64_MAX : 0;
+    if (operation == SHIFT_LEFT)
+        return value << by;
+    return value >> by | (ones && by > 0 ? UINT64_MAX << (64 - by) : 0);
+}
+
+static uint64_t compare(enum operation operation, uint64_t left, uint64_t right)
+{
+    switch (operation) {
+    case EQUAL:
+        return left == right;
+    case NOT_EQUAL:
+        return left != right;
+    case LESS:
+        return left < right;
+    case GREATER:
+        return left > right;
+    case LESS_EQUAL:
+        return left <= right;
+    default:
+        return left >= right;
+    }
+}
+
+static bool apply(struct parser *p, enum operation operation, uint64_t *value, uint64_t right)
+{
+    uint64_t left = *value;
+    if ((operation == DIVIDE || operation == MODULO) && right == 0)
+        return fail(p, "division by zero");
+    switch (operation) {
+    case OR:
+        *value = left | right;
         break;
-    case '^':
-        *value ^= right;
+    case XOR:
+        *value = left ^ right;
         break;
-    case '&':
-        *value &= right;
+    case AND:
+        *value = left & right;
         break;
-    case '<':
-        *value = right < 64 ? *value << right : 0;
+    case SHIFT_LEFT:
+    case SHIFT_RIGHT:
+    case SHIFT_SIGNED:
+        *value = shift(operation, left, right);
         break;
-    case '>':
-        *value = right < 64 ? *value >> right : 0;
+    case ADD:
+        *value = left + right;
         break;
-    case '+':
-        *value += right;
+    case SUBTRACT:
+        *value = left - right;
         break;
-    case '-':
-        *value -= right;
+    case MULTIPLY:
+        *value = left * right;
         break;
-    case '*':
-        *value *= right;
+    case DIVIDE:
+        *value = left / right;
+        break;
+    case MODULO:
+        *value = left % right;
         break;
     default:
-        if (right == 0)
-            return fail(p, "division by zero");
-        *value = which == '/' ? *value / right : *value % right;
+        *value = compare(operation, left, right);
         break;
     }
     return true;
@@ -260,23 +358,21 @@ static bool apply(struct parser *p, char which, uint64_t *value, uint64_t right)
 
 static bool expression(struct parser *p, uint64_t *value, unsigned level)
 {
-    enum { LEVELS = 6 };
     if (level >= LEVELS)
         return primary(p, value);
     if (!expression(p, value, level + 1))
         return false;
     for (;;) {
-        char which = 0;
         const char *before = p->at;
         blanks(p);
-        size_t length = operator_at(p->at, level, &which);
-        if (length == 0) {
+        const struct binary *o = operator_at(p->at);
+        if (o == NULL || o->level != level) {
             p->at = before;
             return true;
         }
-        p->at += length;
+        p->at += strlen(o->text);
         uint64_t right;
-        if (!expression(p, &right, level + 1) || !apply(p, which, value, right))
+        if (!expression(p, &right, level + 1) || !apply(p, o->operation, value, right))
             return false;
     }
 }

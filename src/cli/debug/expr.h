@@ -2,7 +2,9 @@
 /*
  * Numbers and expressions as WinDbg's MASM evaluator reads them: hex unless told otherwise
  * (0n10, 0t17, 0y101, 0x10, 10h, fffff800`00001000), registers (@rip, rip), modules and exports
- * (hello+0x10, hello!main), + - * / % & | ^ << >> ~ ( ), poi() by() wo() dwo() qwo() hi() low().
+ * (hello+0x10, hello!main), . (the program counter), 'abc', poi() by() wo() dwo() qwo() hi()
+ * low(), ( ), and the operators, strongest first: - + ~ not; * / % mod; + -; << >> >>>;
+ * < > <= >= == = !=; & and; ^ xor; | or. Values have no sign; comparisons give 1 or 0.
  */
 #ifndef KDWIRE_DEBUG_EXPR_H
 #define KDWIRE_DEBUG_EXPR_H

@@ -7,6 +7,13 @@
 
 #include "debug/debug.h"
 
+bool debug_module_known(const struct debug *d, const struct kd_module *module)
+{
+    const struct kd_module *known = debug_module_at(d, module->base);
+    return known != NULL && known->base == module->base && known->size == module->size &&
+           known->checksum == module->checksum && strcmp(known->path, module->path) == 0;
+}
+
 void debug_module_remove(struct debug *d, uint64_t base)
 {
     for (size_t i = 0; i < d->module_count; i++) {

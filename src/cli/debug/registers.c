@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,8 +48,20 @@ static const struct reg {
     S("dr6", KernelDr6),  S("dr7", KernelDr7),  S("cr0", Cr0),        S("cr2", Cr2),
     S("cr3", Cr3),        S("cr4", Cr4),        S("cr8", Cr8),        S("gdtr", GdtrBase),
     S("gdtl", GdtrLimit), S("idtr", IdtrBase),  S("idtl", IdtrLimit), S("tr", Tr),
-    S("ldtr", Ldtr),      S("xcr0", Xcr0),
+    S("ldtr", Ldtr),      S("xcr0", Xcr0),      C("$scopeip", Rip),   C("$eventip", Rip),
+    C("$retreg", Rax),    C("$retreg64", Rax),
 };
+
+static const struct flag {
+    const char *name;
+    unsigned bit, width;
+} flags[] = {
+    {"cf", 0, 1},  {"pf", 2, 1},  {"af", 4, 1},  {"zf", 6, 1},   {"sf", 7, 1},
+    {"tf", 8, 1},  {"if", 9, 1},  {"df", 10, 1}, {"of", 11, 1},  {"iopl", 12, 2},
+    {"nt", 14, 1}, {"rf", 16, 1}, {"vm", 17, 1}, {"vif", 19, 1}, {"vip", 20, 1},
+};
+
+enum { XMM0 = 0x1A0, XMM_COUNT = 16, XMM_SIZE = 16 };
 
 bool debug_context(struct debug *d)
 {
@@ -114,10 +127,48 @@ static const struct reg *find(const char *name)
     return NULL;
 }
 
+static const struct flag *find_flag(const char *name)
+{
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        if (strcasecmp(flags[i].name, name) == 0)
+            return &flags[i];
+    }
+    return NULL;
+}
+
+/* "PREFIXn" with a decimal number below COUNT, or -1. */
+static int numbered(const char *name, const char *prefix, unsigned count)
+{
+    size_t length = strlen(prefix);
+    char *end;
+    if (strncasecmp(name, prefix, length) != 0 || !isdigit((unsigned char)name[length]))
+        return -1;
+    unsigned long number = strtoul(name + length, &end, 10);
+    return *end == '\0' && number < count ? (int)number : -1;
+}
+
 bool debug_register(void *context, const char *name, uint64_t *value)
 {
     struct debug *d = context;
     const struct reg *r = find(name);
+    const struct flag *flag = find_flag(name);
+    int pseudo = numbered(name, "$t", DEBUG_PSEUDO_MAX);
+    if (pseudo >= 0) {
+        *value = d->pseudo[pseudo];
+        return true;
+    }
+    if (flag != NULL && debug_stopped(d)) {
+        if (!debug_context(d))
+            return false;
+        *value = KD_GET(d->context, ContextAmd64, EFlags) >> flag->bit & ((1u << flag->width) - 1);
+        return true;
+    }
+    if (strcasecmp(name, "$ra") == 0)
+        return debug_stopped(d) && debug_return_address(d, value);
+    if (strcasecmp(name, "$thread") == 0) {
+        *value = kd_debugger_stop(&d->session.debugger)->thread;
+        return debug_stopped(d);
+    }
     if (r == NULL || !debug_stopped(d))
         return false;
     if (r->where == CONTEXT ? !debug_context(d) : !debug_special(d))
@@ -127,9 +178,30 @@ bool debug_register(void *context, const char *name, uint64_t *value)
     return true;
 }
 
+static bool set_flag(struct debug *d, const struct flag *flag, uint64_t value)
+{
+    uint64_t mask = (1u << flag->width) - 1;
+    if (value > mask)
+        return debug_fail(d, "%s is at most %llx", flag->name, (unsigned long long)mask);
+    if (!debug_context(d))
+        return false;
+    uint64_t all = KD_GET(d->context, ContextAmd64, EFlags);
+    all = (all & ~(mask << flag->bit)) | value << flag->bit;
+    kd_put_uint(d->context + KD_AT(ContextAmd64, EFlags), KD_SIZE(ContextAmd64, EFlags), all);
+    return debug_set_context(d);
+}
+
 bool debug_set_register(struct debug *d, const char *name, uint64_t value)
 {
     const struct reg *r = find(name);
+    const struct flag *flag = find_flag(name);
+    int pseudo = numbered(name, "$t", DEBUG_PSEUDO_MAX);
+    if (pseudo >= 0) {
+        d->pseudo[pseudo] = value;
+        return true;
+    }
+    if (flag != NULL)
+        return set_flag(d, flag, value);
     if (r == NULL)
         return debug_fail(d, "there is no register '%s'", name);
     if (r->where == SPECIAL) {
@@ -201,20 +273,63 @@ static bool show_special(struct debug *d, const char *const *names)
     return true;
 }
 
+static void show_one_xmm(struct debug *d, unsigned number)
+{
+    const uint8_t *at = d->context + XMM0 + XMM_SIZE * number;
+    char name[16];
+    snprintf(name, sizeof name, "xmm%u", number);
+    say_text(&d->say, "%5s=%016llx %016llx\n", name, (unsigned long long)kd_get_u64(at + 8),
+             (unsigned long long)kd_get_u64(at));
+    uint8_t big_endian[XMM_SIZE];
+    for (unsigned k = 0; k < XMM_SIZE; k++)
+        big_endian[k] = at[XMM_SIZE - 1 - k];
+    say_bytes(&d->say, name, big_endian, sizeof big_endian);
+}
+
 static void show_xmm(struct debug *d)
 {
-    enum { XMM0 = 0x1A0 };
-    for (unsigned i = 0; i < 16; i++) {
-        const uint8_t *at = d->context + XMM0 + 16 * i;
-        char name[8];
-        snprintf(name, sizeof name, "xmm%u", i);
-        say_text(&d->say, "%5s=%016llx %016llx\n", name, (unsigned long long)kd_get_u64(at + 8),
-                 (unsigned long long)kd_get_u64(at));
-        uint8_t big_endian[16];
-        for (unsigned k = 0; k < 16; k++)
-            big_endian[k] = at[15 - k];
-        say_bytes(&d->say, name, big_endian, sizeof big_endian);
+    for (unsigned i = 0; i < XMM_COUNT; i++)
+        show_one_xmm(d, i);
+}
+
+/* 128 bits: up to 32 digits in one number, or two values, the upper half first, as shown. */
+static bool set_xmm(struct debug *d, unsigned number, struct args *args)
+{
+    uint64_t high = 0, low = 0;
+    size_t digits = 0;
+    args_end(args);
+    if (strncasecmp(args->at, "0x", 2) == 0)
+        args->at += 2;
+    const char *p = args->at;
+    for (; isxdigit((unsigned char)*p) || *p == '`'; p++) {
+        if (*p == '`')
+            continue;
+        unsigned digit = isdigit((unsigned char)*p)
+                             ? (unsigned)(*p - '0')
+                             : (unsigned)(tolower((unsigned char)*p) - 'a' + 10);
+        high = high << 4 | low >> 60;
+        low = low << 4 | digit;
+        digits++;
     }
+    if (digits > 2 * XMM_SIZE)
+        return debug_fail(d, "an XMM register has 128 bits, at most %d digits", 2 * XMM_SIZE);
+    if (digits > XMM_SIZE && (*p == '\0' || *p == ' ')) {
+        args->at = p;
+    } else {
+        if (!args_value(d, args, &low))
+            return false;
+        high = 0;
+        if (!args_end(args)) {
+            high = low;
+            if (!args_value(d, args, &low))
+                return false;
+        }
+    }
+    if (!args_done(d, args, "r"))
+        return false;
+    kd_put_uint(d->context + XMM0 + XMM_SIZE * number, 8, low);
+    kd_put_uint(d->context + XMM0 + XMM_SIZE * number + 8, 8, high);
+    return debug_set_context(d);
 }
 
 static void show_float(struct debug *d)
@@ -268,20 +383,32 @@ static bool one_register(struct debug *d, struct args *args)
     while (*args->at == ' ')
         args->at++;
     const struct reg *r = find(name);
-    if (r == NULL)
+    int xmm = numbered(name, "xmm", XMM_COUNT);
+    bool known = r != NULL || xmm >= 0 || find_flag(name) != NULL ||
+                 numbered(name, "$t", DEBUG_PSEUDO_MAX) >= 0 || strcasecmp(name, "$ra") == 0 ||
+                 strcasecmp(name, "$thread") == 0;
+    if (!known)
         return debug_fail(d, "there is no register '%s'; r alone shows the common ones", name);
     if (*args->at == '=') {
         uint64_t value;
         args->at++;
+        if (xmm >= 0)
+            return set_xmm(d, (unsigned)xmm, args);
         return args_value(d, args, &value) && debug_set_register(d, name, value);
     }
     uint64_t value;
-    if (!debug_register(d, name, &value))
-        return false;
-    say_text(&d->say, "%s=%0*llx\n", r->name, (int)r->size * 2, (unsigned long long)value);
-    say_hex(&d->say, r->name, value);
     if (*args->at == ',')
         args->at++;
+    if (xmm >= 0) {
+        show_one_xmm(d, (unsigned)xmm);
+        return true;
+    }
+    if (!debug_register(d, name, &value))
+        return debug_fail(d, "%s cannot be read", name);
+    const struct flag *flag = find_flag(name);
+    int digits = r != NULL ? (int)r->size * 2 : flag != NULL ? 1 : 16;
+    say_text(&d->say, "%s=%0*llx\n", r != NULL ? r->name : name, digits, (unsigned long long)value);
+    say_hex(&d->say, r != NULL ? r->name : name, value);
     return true;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* b*, g*, t, p, pt, k, .break, .wait */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,20 +108,42 @@ bool cmd_breakpoint_list(struct debug *d, const char *name, struct args *args)
     return true;
 }
 
-static bool change(struct debug *d, const char *name, int from, int to)
+static void change(struct debug *d, const char *name, int from, int to)
 {
-    bool any = false;
     for (int i = from; i <= to; i++) {
         struct breakpoint *b = &d->breakpoints[i];
         if (!b->used)
             continue;
-        any = true;
         if (name[1] == 'c')
             b->used = false;
         else
             b->enabled = name[1] == 'e';
     }
-    return any || from != to || debug_fail(d, "there is no breakpoint %d; bl lists them", from);
+}
+
+/* The numbers of breakpoints, decimal as bl writes them: 1 3-5,7. With NAME they are changed. */
+static bool each_number(struct debug *d, struct args args, const char *name)
+{
+    while (!args_end(&args)) {
+        char *end;
+        unsigned long to, from = strtoul(args.at, &end, 10);
+        if (!isdigit((unsigned char)*args.at))
+            return debug_fail(d, "'%.20s' is no breakpoint's number; bl lists them", args.at);
+        to = from;
+        if (*end == '-' && isdigit((unsigned char)end[1]))
+            to = strtoul(end + 1, &end, 10);
+        if (*end != '\0' && strchr(" \t,", *end) == NULL)
+            return debug_fail(d, "'%.20s' is no breakpoint's number; bl lists them", args.at);
+        if (from >= DEBUG_BREAKPOINTS_MAX || to >= DEBUG_BREAKPOINTS_MAX || to < from)
+            return debug_fail(d, "there is no breakpoint %.*s; bl lists them", (int)(end - args.at),
+                              args.at);
+        if (from == to && !d->breakpoints[from].used)
+            return debug_fail(d, "there is no breakpoint %lu; bl lists them", from);
+        if (name != NULL)
+            change(d, name, (int)from, (int)to);
+        args.at = end;
+    }
+    return true;
 }
 
 bool cmd_breakpoint_change(struct debug *d, const char *name, struct args *args)
@@ -129,19 +152,14 @@ bool cmd_breakpoint_change(struct debug *d, const char *name, struct args *args)
         return debug_fail(d, "%s needs a number, or * for all; bl lists them", name);
     if (*args->at == '*') {
         args->at++;
-        return change(d, name, 0, DEBUG_BREAKPOINTS_MAX - 1);
-    }
-    while (!args_end(args)) {
-        uint64_t number;
-        if (!args_value(d, args, &number))
+        if (!args_done(d, args, name))
             return false;
-        if (number >= DEBUG_BREAKPOINTS_MAX)
-            return debug_fail(d, "there is no breakpoint %llx; bl lists them",
-                              (unsigned long long)number);
-        if (!change(d, name, (int)number, (int)number))
-            return false;
+        change(d, name, 0, DEBUG_BREAKPOINTS_MAX - 1);
+        return true;
     }
-    return true;
+    bool good = each_number(d, *args, NULL) && each_number(d, *args, name);
+    args->at += strlen(args->at);
+    return good;
 }
 
 /* ---- g, t, p, pt ---- */
@@ -324,6 +342,19 @@ static void first_frame(const struct debug *d, struct unwind_frame *frame)
     for (unsigned i = 0; i < 16; i++)
         frame->registers[i] = kd_get_u64(d->context + KD_AT(ContextAmd64, Rax) + 8 * i);
     frame->rip = debug_rip(d);
+}
+
+bool debug_return_address(struct debug *d, uint64_t *value)
+{
+    struct unwind_memory memory = {read_for_unwind, image_for_unwind, d};
+    struct unwind_frame frame;
+    if (!debug_context(d))
+        return false;
+    first_frame(d, &frame);
+    if (!unwind_step(&memory, &frame))
+        return false;
+    *value = frame.rip;
+    return true;
 }
 
 bool cmd_stack(struct debug *d, const char *name, struct args *args)

@@ -96,11 +96,14 @@ void debug_on_event(void *context, const struct kd_debugger_event *event)
         d->prompted = true;
         break;
     }
-    case KD_DEBUGGER_MODULE_LOADED:
+    case KD_DEBUGGER_MODULE_LOADED: {
+        /* A stop that the target sends again, for example after it was reset, is no news. */
+        bool known = debug_module_known(d, event->module);
         debug_module_add(d, event->module);
-        if (!d->listing)
+        if (!d->listing && !known)
             tell_module(d, "load", event->module);
         break;
+    }
     case KD_DEBUGGER_MODULE_UNLOADED:
         debug_module_remove(d, event->module->base);
         tell_module(d, "unload", event->module);
