@@ -96,8 +96,10 @@ static void connect_failed(struct endpoint *endpoint, int error)
         break;
     case UV_EAI_NONAME:
     case UV_EAI_NODATA:
-        snprintf(reason, sizeof(reason), "%.300s: there is no host of the name '%.100s'; check it, or write the IP address", where,
-                 spec->host);
+        snprintf(reason, sizeof(reason),
+                 "%.300s: there is no host of the name '%.100s'; check it, or write its "
+                 "IP address",
+                 where, spec->host);
         break;
     default:
         snprintf(reason, sizeof(reason), "%.300s: %s", where, uv_strerror(error));
@@ -319,7 +321,8 @@ static int listen_failed(struct endpoint *endpoint, int error, char *message)
                  endpoint->spec.host);
         return KD_E_ARGUMENT;
     case UV_ENOENT:
-        snprintf(message, ENDPOINT_MESSAGE_MAX, "%.300s: its folder does not exist; make it, or choose another path", where);
+        snprintf(message, ENDPOINT_MESSAGE_MAX,
+                 "%.300s: its folder does not exist; make it, or choose another path", where);
         return KD_E_NOT_FOUND;
     case UV_EAI_NONAME:
     case UV_EAI_NODATA:

@@ -27,6 +27,16 @@ def find_kdwire():
 KDWIRE = find_kdwire()
 
 
+def is_sanitized(path):
+    """Whether the program was built with -fsanitize=address or =thread: those need memory of their
+    own, so that limits of memory mean little."""
+    program = pathlib.Path(path).read_bytes()
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
+MEMORY_MAX = (16 << 20) * (16 if is_sanitized(KDWIRE) else 1)
+
+
 def wait_until(condition, what):
     end = time.monotonic() + PATIENCE
     while not condition():
@@ -104,6 +114,8 @@ class Relay:
         code = self.process.wait(PATIENCE)
         for reader in self.readers:
             reader.join(PATIENCE)
+        for word in (b"Sanitizer:", b"runtime error:"):  # of a program built with -fsanitize=...
+            assert word not in self.errors, self.errors.decode(errors="replace")
         return code
 
     def stop(self, number=signal.SIGTERM):

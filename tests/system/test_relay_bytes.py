@@ -6,7 +6,8 @@ import threading
 import time
 
 import pytest
-from relay_ends import PATIENCE, Relay, packet, read, read_all, recording, reset, wait_until
+from relay_ends import (MEMORY_MAX, PATIENCE, Relay, packet, read, read_all, recording, reset,
+                        wait_until)
 
 MEGABYTE = 1 << 20
 ENDS = ("debugger", "target")
@@ -45,7 +46,7 @@ def test_a_reader_that_sleeps_loses_nothing_and_costs_no_memory():
         sender.join(1)  # it fills the relay and the system's buffers, and must then wait
         assert sender.is_alive()
         assert read(debugger, len(data)) == data
-        assert relay.peak_memory() < 16 * MEGABYTE
+        assert relay.peak_memory() < MEMORY_MAX
 
 
 def test_a_quarter_gigabyte_stays_within_16_mb(tmp_path):
@@ -62,7 +63,7 @@ def test_a_quarter_gigabyte_stays_within_16_mb(tmp_path):
         while left:
             left -= len(debugger.recv(min(left, MEGABYTE)))
         sender.join(PATIENCE)
-        assert relay.peak_memory() < 16 * MEGABYTE
+        assert relay.peak_memory() < MEMORY_MAX
         relay.stop()
         assert relay.summary()["target"]["forwarded"] == count // 64 * 64 * len(block)
 
@@ -223,4 +224,4 @@ def test_pacing_with_more_than_its_queue_holds_the_debugger_back():
         sender = send_in_background(debugger, data)
         assert read(target, len(data)) == data
         sender.join(PATIENCE)
-        assert relay.peak_memory() < 16 * MEGABYTE
+        assert relay.peak_memory() < MEMORY_MAX

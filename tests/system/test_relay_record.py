@@ -9,8 +9,8 @@ import subprocess
 import threading
 
 import pytest
-from relay_ends import (ACK, PATIENCE, Recording, Relay, blocks, manipulate, packet, read,
-                        read_all, recording, stop_packet, wait_until)
+from relay_ends import (ACK, MEMORY_MAX, PATIENCE, Recording, Relay, blocks, manipulate, packet,
+                        read, read_all, recording, stop_packet, wait_until)
 
 
 def start(*options, **popen):
@@ -194,7 +194,7 @@ def test_a_sleeping_observer_never_slows_the_session_and_is_told_what_it_missed(
         assert len(read(debugger, len(block) * megabytes)) == len(block) * megabytes
         sender.join(PATIENCE)
         relay.wait("observer-missed")
-        assert relay.peak_memory() < 16 << 20
+        assert relay.peak_memory() < MEMORY_MAX
         awake = threading.Thread(target=lambda: results.append(read_all(sleeper)))
         results = []
         awake.start()
