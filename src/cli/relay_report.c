@@ -103,8 +103,8 @@ static bool is_error(const struct relay *relay, const struct relay_event *event)
     enum relay_event_kind kind = event->kind;
     if (kind == RELAY_EVENT_ENDED)
         return relay->failed || !strcmp(event->end, "observer");
-    return kind == RELAY_EVENT_RECORD_FAILED ||
-           kind == RELAY_EVENT_CONSOLE || kind == RELAY_EVENT_SILENT;
+    return kind == RELAY_EVENT_RECORD_FAILED || kind == RELAY_EVENT_CONSOLE ||
+           kind == RELAY_EVENT_SILENT;
 }
 
 void relay_report_event(struct relay_report *report, const struct relay *relay,
