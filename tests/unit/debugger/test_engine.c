@@ -283,7 +283,8 @@ static void hand_reply(struct hand *h, uint32_t status, const uint8_t *data, siz
     uint32_t api = (uint32_t)KD_GET(body, Manipulate, ApiNumber);
     if (api == KD_API_ReadVirtualMemory)
         KD_PUT(body, ReadMemory, ActualBytes, size);
-    memcpy(body + KD_MANIPULATE_SIZE, data, size);
+    if (size > 0)
+        memcpy(body + KD_MANIPULATE_SIZE, data, size);
     h->out_size = 0;
     hand_control(h, KD_PACKET_ACKNOWLEDGE, header.id);
     hand_data(h, KD_PACKET_STATE_MANIPULATE, body, KD_MANIPULATE_SIZE + size);
