@@ -12,6 +12,7 @@
 enum {
     TIMEOUT_DEFAULT = 30, /* a machine that boots slowly in an emulator still answers */
     COMMANDS_MAX = 64,    /* -c and --script options */
+    LEAVE_MS = 5000,      /* to detach after SIGTERM; service managers wait longer than that */
 };
 
 struct options {
@@ -188,14 +189,27 @@ static int run(struct debug *d, const struct options *o)
         cli_error("%s", d->error);
         return CLI_FAILED;
     }
-    if (o->no_break && session_wait(&d->session, 1000ll * d->timeout_s, session_until_up) < 0) {
-        cli_error("%s: %s", o->end, d->session.reason);
-        return CLI_FAILED;
+    if (o->no_break) {
+        int result = session_wait(&d->session, 1000ll * d->timeout_s, session_until_up);
+        if (result == KD_E_CLOSED)
+            debug_fail_connection(d);
+        else if (result < 0)
+            debug_fail(d, "%s: nobody has connected within %d s", o->end, d->timeout_s);
+        if (result < 0) {
+            cli_error("%s", d->error);
+            return CLI_FAILED;
+        }
     }
     if (d->interactive)
         run_terminal(d);
     else
         good = run_commands(d, o);
+    if (d->session.terminated && !d->quit) {
+        good = good && d->interactive; /* a script was cut short */
+        d->interactive = false;        /* nobody is there to be asked */
+        d->timeout_s = LEAVE_MS / 1000;
+        session_leave(&d->session, LEAVE_MS);
+    }
     if (!d->quit && !debug_leave(d, true)) {
         cli_error("the target could not be left running: %s", d->error);
         good = false;

@@ -328,12 +328,39 @@ def test_target_that_dies_and_returns(tmp_path):
             line = process.stdout.readline()
         sim.process.kill()
         sim.process.wait(PATIENCE)
-        while "connection" not in line and "closed" not in line:
+        while "waiting for it to come back" not in line:
             line = process.stdout.readline()
             assert line
+        assert end.split(":", 1)[1] in line
     with Sim(where):
         out, _ = process.communicate(".break\nr rip\nqd\n", PATIENCE)
-        assert process.returncode == 0 and "rip=" in out
+        assert process.returncode == 0 and "rip=" in out and "connected again" in out
+
+
+def test_terminal_without_connection(tmp_path):
+    where = f"unix-listen:{tmp_path}/kd"
+    with Sim(where) as sim:
+        terminal = Terminal(sim.where, tmp_path)
+        terminal.expect("kd> ")
+        sim.process.kill()
+        sim.process.wait(PATIENCE)
+        terminal.expect("waiting for it to come back")
+        terminal.expect("not connected.*kd> ")
+        terminal.type("g\r")
+        terminal.expect("not connected: ")
+        terminal.expect("kd> ")
+        terminal.type("\x03\x03")  # not the first of two for later
+    with Sim(where) as sim:
+        terminal.expect("connected again")
+        terminal.type(".break\r")
+        terminal.expect("Break instruction exception")
+        terminal.type("g\r")
+        sim.wait("go", 1)
+        terminal.type("\x03")
+        terminal.expect("Break instruction exception")
+        terminal.expect("kd> ")
+        terminal.type("qd\r")
+        assert terminal.end() == 0
 
 
 # ---- no target ----
@@ -390,6 +417,17 @@ def test_something_else_than_a_target(greeting, close, expected):
     run = debug(where, "--timeout", "2", "-c", "r")
     listener.close()
     assert run.returncode == 1 and expected in one_line(run)
+    assert where in one_line(run) or where.removeprefix("tcp:") in one_line(run)
+
+
+@pytest.mark.parametrize("where,expected,never", [
+    ("exec:false", "the command ended", "another debugger"),
+    ("serial:/dev/does-not-exist", "/dev/does-not-exist", "check the address"),
+    ("serial:/dev/null", "/dev/null", "check the address"),
+])
+def test_advice_fits_the_end(where, expected, never):
+    line = one_line(debug(where, "--timeout", "5", "-c", "r"))
+    assert expected in line and never not in line
 
 
 def test_a_second_debugger_is_told():
@@ -564,6 +602,39 @@ def test_terminal_end_of_input_lets_the_target_run(tmp_path):
         terminal.type("\x04")
         assert terminal.end() == 0
         sim.wait("go")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_detaches(number, tmp_path):
+    with Sim() as sim:
+        process = subprocess.Popen([KDWIRE, "debug", sim.where, "-c",
+                                    "bp simkernel+1155; g; .wait 600; .echo after"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        sim.wait("go")
+        process.send_signal(number)
+        out, error = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1 and "after" not in out
+        assert "signal" in error or "interrupted" in error
+        out = commands(sim.where, "db simkernel+1155 L1; q")
+        assert "  cc " not in out  # no breakpoint stayed behind
+        commands(sim.where, "qd")
+        goes = sim.count("go")
+        terminal = Terminal(sim.where, tmp_path)
+        terminal.expect("kd> ")
+        os.kill(terminal.pid, number)
+        assert terminal.end() == 0
+        sim.wait("go", goes + 1)
+
+
+def test_q_behind_g_waits_for_the_stop():
+    with Sim() as sim:
+        _, objects = records(sim.where, "bp simkernel+1070; g; q")
+        stops = [o for o in objects if o.get("event") == "stop"]
+        assert stops[-1].get("breakpoint") == 0
+        run = debug(sim.where, "--timeout", "1", "-c", "g; q")
+        assert run.returncode == 1 and "no stop within 1 s" in run.stderr
+        run = debug(sim.where, "--timeout", "20", stdin="g\nqd\n")  # two lines: at once
+        assert run.returncode == 0
 
 
 def test_ctrl_c_ends_a_script_that_waits():

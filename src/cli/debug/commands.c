@@ -412,11 +412,15 @@ static bool run_named(struct debug *d, const char *text)
         if (!debug_wait_stop(d, 1000ll * d->timeout_s))
             return false;
     }
+    bool waits = command->run == cmd_quit && d->after_go && !debug_stopped(d);
+    if (waits && !debug_wait_stop(d, 1000ll * d->timeout_s))
+        return false;
     struct args args = {text};
     if (name[0] != '~') /* whose name is part of its arguments */
         snprintf(name, sizeof name, "%s", command->name);
     if (!command->run(d, name, &args))
         return false;
+    d->after_go = command->run == cmd_go;
     return command->run == cmd_reload || args_done(d, &args, name);
 }
 
@@ -438,7 +442,8 @@ bool debug_execute(struct debug *d, const char *line)
     bool good = true;
     char one[DEBUG_LINE_MAX];
     d->command_depth++;
-    while (good && *line != '\0' && !d->quit) {
+    d->after_go = false;
+    while (good && *line != '\0' && !d->quit && !d->session.terminated) {
         while (*line == ' ' || *line == '\t' || *line == ';')
             line++;
         if (*line == '\0' || *line == '*' || strncmp(line, "$$", 2) == 0)

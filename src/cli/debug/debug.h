@@ -65,6 +65,7 @@ struct debug {
     char load_pattern[DEBUG_PATTERN_MAX]; /* sxe ld: "" = do not stop */
     bool load_any;
     unsigned command_depth;
+    bool after_go; /* the command before, in the same list, was g */
     bool breaking; /* a break-in is under way */
 
     bool prompted; /* the target waits for a line */
@@ -82,6 +83,7 @@ bool debug_fail_request(struct debug *d, const char *what, int result);
 
 /* target.c: stops, run control */
 bool debug_attach(struct debug *d);
+bool debug_fail_connection(struct debug *d); /* the text for an endpoint that has ended */
 bool debug_stopped(const struct debug *d);
 /* Waits until the target has stopped for the user (other stops are dealt with); negative: no
  * time limit. Ctrl-C breaks in. */

@@ -61,8 +61,13 @@ static void pump(struct session *s)
 static void on_up(struct endpoint *endpoint, const char *peer)
 {
     struct session *s = endpoint->context;
+    char text[ENDPOINT_MESSAGE_MAX + 64];
     (void)peer;
     s->up = true;
+    if (s->ever_up && s->on_notice != NULL) {
+        snprintf(text, sizeof text, "%.300s: connected again", endpoint_where(endpoint));
+        s->on_notice(s->context, text);
+    }
     /* A target that was running goes on running when the wire comes back. */
     bool wait = s->ever_up && !s->break_wanted;
     kd_debugger_attach(&s->debugger, session_now(s), wait ? KD_ATTACH_WAIT : s->attach_how);
@@ -74,14 +79,17 @@ static void on_up(struct endpoint *endpoint, const char *peer)
 static void on_down(struct endpoint *endpoint, const char *reason, size_t unsent)
 {
     struct session *s = endpoint->context;
+    char text[ENDPOINT_MESSAGE_MAX + 400];
     (void)unsent;
     s->up = false;
+    snprintf(text, sizeof text, "%.300s: %s; waiting for it to come back", endpoint_where(endpoint),
+             reason);
     snprintf(s->reason, sizeof s->reason, "%s", reason);
     kd_debugger_disconnected(&s->debugger);
     if (kd_debugger_heard(&s->debugger) == KD_HEARD_NOTHING)
         s->ended = true; /* turned away at once: trying again would be no different */
     else if (s->on_notice != NULL)
-        s->on_notice(s->context, reason);
+        s->on_notice(s->context, text);
     pump(s);
 }
 
@@ -126,6 +134,30 @@ static void on_interrupt(uv_signal_t *signal, int number)
     s->interrupts++;
 }
 
+static void on_terminate(uv_signal_t *signal, int number)
+{
+    struct session *s = signal->data;
+    (void)number;
+    s->interrupts++; /* whatever is under way ends, as by Ctrl-C */
+    s->terminated = true;
+}
+
+/* Unless it is ignored, as under nohup. */
+static void catch_end(struct session *s, uv_signal_t *signal, int number)
+{
+    struct sigaction now;
+    uv_signal_init(&s->loop, signal);
+    signal->data = s;
+    if (sigaction(number, NULL, &now) != 0 || now.sa_handler != SIG_IGN)
+        uv_signal_start(signal, on_terminate, number);
+}
+
+void session_leave(struct session *s, uint64_t milliseconds)
+{
+    s->interrupts = 0;
+    s->give_up_at = session_now(s) / 1000 + milliseconds;
+}
+
 static void on_wait_timer(uv_timer_t *timer)
 {
     struct session *s = timer->data;
@@ -148,6 +180,8 @@ int session_open(struct session *s, const struct endpoint_spec *spec,
     uv_signal_init(&s->loop, &s->interrupt);
     s->engine_timer.data = s->wait_timer.data = s->interrupt.data = s;
     uv_signal_start(&s->interrupt, on_interrupt, SIGINT);
+    catch_end(s, &s->terminate, SIGTERM);
+    catch_end(s, &s->hang_up, SIGHUP);
     kd_debugger_init(&s->debugger, config);
     endpoint_init(&s->loop, &s->endpoint, spec, &callbacks, s);
     return endpoint_open(&s->endpoint, message);
@@ -163,6 +197,8 @@ void session_close(struct session *s)
     uv_close((uv_handle_t *)&s->engine_timer, NULL);
     uv_close((uv_handle_t *)&s->wait_timer, NULL);
     uv_close((uv_handle_t *)&s->interrupt, NULL);
+    uv_close((uv_handle_t *)&s->terminate, NULL);
+    uv_close((uv_handle_t *)&s->hang_up, NULL);
     uv_run(&s->loop, UV_RUN_DEFAULT);
     uv_loop_close(&s->loop);
     s->opened = false;
@@ -172,6 +208,11 @@ int session_wait(struct session *s, int64_t timeout_ms, bool (*until)(const stru
 {
     int result = KD_OK;
     s->timed_out = false;
+    if (s->give_up_at != 0) {
+        uint64_t now = session_now(s) / 1000;
+        int64_t left = s->give_up_at > now ? (int64_t)(s->give_up_at - now) : 0;
+        timeout_ms = timeout_ms < 0 || timeout_ms > left ? left : timeout_ms;
+    }
     if (timeout_ms >= 0) {
         uv_update_time(&s->loop);
         uv_timer_start(&s->wait_timer, on_wait_timer, (uint64_t)timeout_ms, 0);
@@ -182,7 +223,8 @@ int session_wait(struct session *s, int64_t timeout_ms, bool (*until)(const stru
             result = KD_E_CLOSED;
             break;
         }
-        if (s->interrupts > 0 && until != session_until_done) {
+        bool ending = s->terminated && s->give_up_at == 0;
+        if ((s->interrupts > 0 || ending) && until != session_until_done) {
             result = KD_E_CANCELLED;
             break;
         }

@@ -21,7 +21,7 @@ struct session {
     struct kd_debugger debugger;
     uv_timer_t engine_timer;
     uv_timer_t wait_timer;
-    uv_signal_t interrupt;
+    uv_signal_t interrupt, terminate, hang_up;
     bool opened;
 
     enum kd_attach attach_how;
@@ -37,6 +37,8 @@ struct session {
     bool lost;         /* break-in was given up */
     bool timed_out;
     unsigned interrupts; /* Ctrl-C since it was last set to 0 */
+    bool terminated;     /* SIGTERM or SIGHUP came: waits end until session_leave */
+    uint64_t give_up_at; /* session_now's milliseconds; 0 = never */
 
     void (*on_event)(void *context, const struct kd_debugger_event *event);
     void (*on_notice)(void *context, const char *text);
@@ -62,6 +64,9 @@ bool session_until_never(const struct session *session);
 /* After a kd_debugger_* call that returned STARTED: waits for its DONE and returns its result.
  * Ctrl-C does not end this (the engine's own time-outs do); it is noted in `interrupts`. */
 int session_finish(struct session *session, int started);
+
+/* After `terminated`: waiting is possible again, for MILLISECONDS altogether. */
+void session_leave(struct session *session, uint64_t milliseconds);
 
 /* The time for kd_debugger_* calls, microseconds. */
 uint64_t session_now(struct session *session);

@@ -474,12 +474,20 @@ bool debug_wait_stop(struct debug *d, int64_t timeout_ms)
             kd_debugger_break_in(&s->debugger, session_now(s));
         } else if (d->prompted) {
             debug_answer_prompt(d);
+        } else if (s->terminated && result == KD_E_CANCELLED) {
+            return debug_fail(d, "ended by a signal");
         } else if (result == KD_E_CANCELLED) {
             s->interrupts = 0;
+            if (!s->up)
+                return debug_fail(d, "not connected: %s; .break stops the target when it is back",
+                                  s->reason);
             if (++interrupts > 1)
                 return debug_fail(d, "the target does not stop; it is still running");
             kd_debugger_break_in(&s->debugger, session_now(s));
         } else if (result == KD_E_TIMEOUT) {
+            if (!s->up)
+                return debug_fail(d, "not connected: %s, and not back within %lld s", s->reason,
+                                  (long long)(timeout_ms / 1000));
             return debug_fail(d, "the target runs on: no stop within %lld s (.break stops it)",
                               (long long)(timeout_ms / 1000));
         } else if (result == KD_E_CLOSED) {
@@ -671,6 +679,23 @@ static bool fail_attach(struct debug *d)
     }
 }
 
+/* The endpoint has ended: by name, why, and what to do where the reason does not tell. */
+bool debug_fail_connection(struct debug *d)
+{
+    const struct session *s = &d->session;
+    const char *where = endpoint_where(&s->endpoint), *advice = "";
+    enum endpoint_kind kind = s->endpoint.spec.kind;
+    bool connects = kind == ENDPOINT_TCP || kind == ENDPOINT_UNIX;
+    bool named = strstr(s->reason, where) != NULL;
+    if (kind == ENDPOINT_EXEC && s->ever_up)
+        advice = "; the command ended before a target spoke: try it by itself";
+    else if (s->ever_up && connects)
+        advice = " at once; is another debugger attached there?";
+    else if (connects && strchr(s->reason, ';') == NULL)
+        advice = "; check the address, and that the target is up";
+    return debug_fail(d, "%s%s%s%s", named ? "" : where, named ? "" : ": ", s->reason, advice);
+}
+
 bool debug_attach(struct debug *d)
 {
     struct session *s = &d->session;
@@ -684,9 +709,7 @@ bool debug_attach(struct debug *d)
         } else if (d->prompted) {
             debug_answer_prompt(d);
         } else if (result == KD_E_CLOSED) {
-            return debug_fail(d, "%s%s", s->reason,
-                              s->ever_up ? "; is another debugger attached there?"
-                                         : "; check the address, and that the target is up");
+            return debug_fail_connection(d);
         } else if (result == KD_E_CANCELLED) {
             return debug_fail(d, "interrupted before the target was stopped");
         } else if (result == KD_E_TIMEOUT) {

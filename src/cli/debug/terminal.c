@@ -19,6 +19,7 @@ enum { HISTORY_MAX = 1000 };
 static struct {
     struct debug *debug;
     bool prepared, editing;
+    bool own_prompt; /* not a question of the target */
     bool complete;
     char *line;
     uv_poll_t poll;
@@ -61,12 +62,30 @@ static void hide(void *context)
         fputs("\r\033[K", stdout);
 }
 
+static void prompt_text(const struct debug *d, char *prompt, size_t size)
+{
+    uint32_t cpus = kd_debugger_stop(&d->session.debugger)->cpu_count;
+    if (!d->session.up)
+        snprintf(prompt, size, "(not connected) kd> ");
+    else if (!debug_stopped(d))
+        snprintf(prompt, size, "(running) kd> ");
+    else if (cpus > 1)
+        snprintf(prompt, size, "%u: kd> ", d->cpu);
+    else
+        snprintf(prompt, size, "kd> ");
+}
+
 static void show(void *context)
 {
     (void)context;
+    char prompt[64];
     if (!terminal.editing)
         return;
     fflush(stdout);
+    if (terminal.own_prompt) { /* what was just told may be that the connection is gone */
+        prompt_text(terminal.debug, prompt, sizeof prompt);
+        rl_set_prompt(prompt);
+    }
     rl_forced_update_display();
 }
 
@@ -119,22 +138,10 @@ static void prepare(struct debug *d)
     d->say.show = show;
 }
 
-static void prompt_text(const struct debug *d, char *prompt, size_t size)
-{
-    uint32_t cpus = kd_debugger_stop(&d->session.debugger)->cpu_count;
-    if (!d->session.up)
-        snprintf(prompt, size, "(not connected) kd> ");
-    else if (!debug_stopped(d))
-        snprintf(prompt, size, "(running) kd> ");
-    else if (cpus > 1)
-        snprintf(prompt, size, "%u: kd> ", d->cpu);
-    else
-        snprintf(prompt, size, "kd> ");
-}
-
 static void start_editing(struct debug *d, const char *prompt)
 {
     char own[64];
+    terminal.own_prompt = prompt == NULL;
     if (prompt == NULL) {
         prompt_text(d, own, sizeof own);
         prompt = own;
@@ -171,6 +178,8 @@ static bool interruption(struct debug *d, int result)
         debug_on_notice(d, "the target does not answer");
     } else if (d->prompted) {
         debug_answer_prompt(d);
+    } else if (s->terminated) {
+        return false;
     } else if (result == KD_E_CANCELLED) {
         s->interrupts = 0;
         if (!debug_stopped(d) && s->up)
