@@ -364,7 +364,7 @@ static void tell_brief(struct relay_side *side)
     char text[ENDPOINT_MESSAGE_MAX];
     snprintf(text, sizeof(text),
              "%.250s: connections end at once; is another program connected there, or is it the "
-             "wrong address? Trying on; the next one that stays is told",
+             "wrong address? Still trying; the next one that stays is reported",
              endpoint_where(&side->endpoint));
     report(side->relay, RELAY_EVENT_WARNING, end_names[side->name], text);
 }
