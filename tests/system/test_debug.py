@@ -161,6 +161,14 @@ def test_steps_end_at_the_first_stop_that_is_not_theirs():
         assert stops[-1].get("breakpoint") == 0 and len(stops) < 60
 
 
+def test_steps_end_at_a_breakpoint():
+    with Sim() as sim:
+        _, objects = records(sim.where, "bp simkernel+1070; g; bp simkernel+1074; t 20; g; bl")
+        stops = [o for o in objects if o.get("event") == "stop"][1:]
+        assert [s.get("breakpoint") for s in stops] == [0, None, 1, 0]
+        assert [b["hits"] for b in of(objects, "bl")["breakpoints"]] == [2, 1]
+
+
 def test_go_to_an_address_tells_what_came_instead():
     with Sim() as sim:
         out = commands(sim.where, "r rip=1000; t; g simkernel+1070; .wait; q")

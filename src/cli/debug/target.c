@@ -244,7 +244,9 @@ static int hit_number(struct debug *d, const struct kd_stop *stop)
         struct breakpoint *b = &d->breakpoints[i];
         if (!b->used || !b->enabled)
             continue;
-        bool hit = stop->code == KD_STATUS_BREAKPOINT && b->address == stop->program_counter;
+        /* A step that ends there counts as well: breakpoints are not in memory meanwhile. */
+        bool code = stop->code == KD_STATUS_BREAKPOINT || stop->code == KD_STATUS_SINGLE_STEP;
+        bool hit = code && b->address == stop->program_counter;
         if (b->hardware) {
             hit = stop->code == KD_STATUS_SINGLE_STEP && slot < DEBUG_HARDWARE_MAX &&
                   (stop->dr6 >> slot & 1) != 0;
