@@ -12,7 +12,6 @@
 enum {
     TIMEOUT_DEFAULT = 30, /* a machine that boots slowly in an emulator still answers */
     COMMANDS_MAX = 64,    /* -c and --script options */
-    LEAVE_MS = 5000,      /* to detach after SIGTERM; service managers wait longer than that */
 };
 
 struct options {
@@ -204,11 +203,10 @@ static int run(struct debug *d, const struct options *o)
         run_terminal(d);
     else
         good = run_commands(d, o);
-    if (d->session.terminated && !d->quit) {
-        good = good && d->interactive; /* a script was cut short */
-        d->interactive = false;        /* nobody is there to be asked */
-        d->timeout_s = LEAVE_MS / 1000;
-        session_leave(&d->session, LEAVE_MS);
+    if (d->session.terminated && !d->quit && !d->interactive) {
+        if (good)
+            cli_error("ended by a signal before all commands were carried out");
+        good = false;
     }
     if (!d->quit && !debug_leave(d, true)) {
         cli_error("the target could not be left running: %s", d->error);

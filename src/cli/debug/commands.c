@@ -412,7 +412,8 @@ static bool run_named(struct debug *d, const char *text)
         if (!debug_wait_stop(d, 1000ll * d->timeout_s))
             return false;
     }
-    bool waits = command->run == cmd_quit && d->after_go && !debug_stopped(d);
+    bool waits =
+        command->run == cmd_quit && d->after_go && (!debug_stopped(d) || d->session.stop_waiting);
     if (waits && !debug_wait_stop(d, 1000ll * d->timeout_s))
         return false;
     struct args args = {text};
@@ -426,8 +427,8 @@ static bool run_named(struct debug *d, const char *text)
 
 static bool run_one(struct debug *d, const char *text)
 {
+    /* Ctrl-C pressed between two commands is for the next that waits: it is not forgotten here. */
     d->error[0] = '\0';
-    d->session.interrupts = 0;
     bool nested = d->command_depth > 1;
     if (!nested)
         say_begin(&d->say, text);

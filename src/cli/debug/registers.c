@@ -373,7 +373,7 @@ static bool show_mask(struct debug *d, uint64_t mask)
 
 static bool one_register(struct debug *d, struct args *args)
 {
-    char name[16];
+    char name[16] = "";
     size_t length = 0;
     while (*args->at == ' ' || *args->at == '@')
         args->at++;

@@ -138,8 +138,11 @@ static void on_terminate(uv_signal_t *signal, int number)
 {
     struct session *s = signal->data;
     (void)number;
-    s->interrupts++; /* whatever is under way ends, as by Ctrl-C */
     s->terminated = true;
+    if (s->leaving)
+        session_leave(s);
+    else
+        s->interrupts++; /* whatever is under way ends, as by Ctrl-C */
 }
 
 /* Unless it is ignored, as under nohup. */
@@ -152,10 +155,12 @@ static void catch_end(struct session *s, uv_signal_t *signal, int number)
         uv_signal_start(signal, on_terminate, number);
 }
 
-void session_leave(struct session *s, uint64_t milliseconds)
+void session_leave(struct session *s)
 {
+    s->leaving = true;
     s->interrupts = 0;
-    s->give_up_at = session_now(s) / 1000 + milliseconds;
+    if (s->terminated && s->give_up_at == 0)
+        s->give_up_at = session_now(s) / 1000 + SESSION_LEAVE_MS;
 }
 
 static void on_wait_timer(uv_timer_t *timer)
@@ -223,7 +228,7 @@ int session_wait(struct session *s, int64_t timeout_ms, bool (*until)(const stru
             result = KD_E_CLOSED;
             break;
         }
-        bool ending = s->terminated && s->give_up_at == 0;
+        bool ending = s->terminated && !s->leaving;
         if ((s->interrupts > 0 || ending) && until != session_until_done) {
             result = KD_E_CANCELLED;
             break;

@@ -15,6 +15,10 @@
 #include "io/endpoint.h"
 #include "kdwire/debugger.h"
 
+enum {
+    SESSION_LEAVE_MS = 5000, /* to detach after SIGTERM; service managers wait longer than that */
+};
+
 struct session {
     uv_loop_t loop;
     struct endpoint endpoint;
@@ -38,6 +42,7 @@ struct session {
     bool timed_out;
     unsigned interrupts; /* Ctrl-C since it was last set to 0 */
     bool terminated;     /* SIGTERM or SIGHUP came: waits end until session_leave */
+    bool leaving;
     uint64_t give_up_at; /* session_now's milliseconds; 0 = never */
 
     void (*on_event)(void *context, const struct kd_debugger_event *event);
@@ -65,8 +70,8 @@ bool session_until_never(const struct session *session);
  * Ctrl-C does not end this (the engine's own time-outs do); it is noted in `interrupts`. */
 int session_finish(struct session *session, int started);
 
-/* After `terminated`: waiting is possible again, for MILLISECONDS altogether. */
-void session_leave(struct session *session, uint64_t milliseconds);
+/* From now on waits go on after SIGTERM, too, but no longer than SESSION_LEAVE_MS altogether. */
+void session_leave(struct session *session);
 
 /* The time for kd_debugger_* calls, microseconds. */
 uint64_t session_now(struct session *session);

@@ -490,6 +490,8 @@ bool debug_wait_stop(struct debug *d, int64_t timeout_ms)
             if (!s->up)
                 return debug_fail(d, "not connected: %s, and not back within %lld s", s->reason,
                                   (long long)(timeout_ms / 1000));
+            if (s->give_up_at != 0)
+                return debug_fail(d, "it did not stop within %d s", SESSION_LEAVE_MS / 1000);
             return debug_fail(d, "the target runs on: no stop within %lld s (.break stops it)",
                               (long long)(timeout_ms / 1000));
         } else if (result == KD_E_CLOSED) {
@@ -633,7 +635,9 @@ bool debug_leave(struct debug *d, bool run)
         return true;
     bool was_running = !debug_stopped(d);
     d->quiet_stop = true;
-    s->interrupts = 0;
+    session_leave(s);
+    if (s->terminated)
+        d->interactive = false; /* nobody is there to be asked */
     if (was_running && !anything_inserted(d))
         return true;
     if (!debug_break(d) || !debug_remove_breakpoints(d))
