@@ -10,7 +10,8 @@
 
 enum {
     STATUS_MAX = 512,
-    STATUS_COLUMNS = 160, /* a longer line would wrap and could not be erased */
+    STATUS_COLUMNS = 80,       /* of a terminal that does not say how wide it is */
+    STATUS_WIDE_COLUMNS = 132, /* from here on there is room for the names of both ends */
 };
 
 static void erase_status(struct relay_report *report)
@@ -134,29 +135,46 @@ static const char *amount(uint64_t bytes, char *text, size_t size)
     return text;
 }
 
-static const char *peer_of(const struct relay *relay, enum relay_end_name name)
+/* Where an end is, or, where a terminal is narrow, that it is there. */
+static const char *presence(const struct relay *relay, enum relay_end_name name, bool wide)
 {
     const struct endpoint *endpoint = &relay->sides[name].endpoint;
-    return endpoint_is_up(endpoint) ? endpoint_peer(endpoint) : "(absent)";
+    if (!endpoint_is_up(endpoint))
+        return "absent";
+    return wide ? endpoint_peer(endpoint) : "up";
 }
 
+/* The stop without the packet's id, which says nothing to a person. */
+static const char *last_stop(const struct monitor *monitor)
+{
+    if (!monitor->stops)
+        return "no stop seen";
+    const char *space = strchr(monitor->last_stop, ' ');
+    return space ? space + 1 : monitor->last_stop;
+}
+
+/* The most telling first: a narrow terminal cuts the end. A line that fills the last column would
+ * wrap, and could not be erased. */
 void relay_report_status(struct relay_report *report, const struct relay *relay)
 {
     if (!report->status || !output_ready(stderr))
         return;
+    unsigned columns = output_columns(stderr);
+    if (!columns)
+        columns = STATUS_COLUMNS;
+    bool wide = columns >= STATUS_WIDE_COLUMNS;
     const struct monitor *monitor = &relay->monitor;
     char up[32], down[32], line[STATUS_MAX];
     uint64_t resends = monitor->side[0].resends + monitor->side[1].resends;
     snprintf(line, sizeof(line),
-             "debugger %.40s  target %.40s  > %s  < %s  %" PRIu64 "+%" PRIu64 " packets, %" PRIu64
-             " again  round trip %.2f ms  %.120s",
-             peer_of(relay, RELAY_DEBUGGER), peer_of(relay, RELAY_TARGET),
-             amount(relay->sides[RELAY_DEBUGGER].received, up, sizeof(up)),
-             amount(relay->sides[RELAY_TARGET].received, down, sizeof(down)),
+             "debugger %.40s, target %.40s  %" PRIu64 "+%" PRIu64 " packets, %" PRIu64
+             " again  %.2f ms  > %s < %s  %.120s",
+             presence(relay, RELAY_DEBUGGER, wide), presence(relay, RELAY_TARGET, wide),
              monitor->side[0].packets, monitor->side[1].packets, resends,
              (double)monitor->round_trip_last_ns / 1e6,
-             monitor->stops ? monitor->last_stop : "no stop seen");
-    fprintf(stderr, "\r\033[K%.*s", STATUS_COLUMNS, line);
+             amount(relay->sides[RELAY_DEBUGGER].received, up, sizeof(up)),
+             amount(relay->sides[RELAY_TARGET].received, down, sizeof(down)), last_stop(monitor));
+    fprintf(stderr, "\r\033[K%.*s", (int)columns - 1, line);
     report->status_shown = true;
     fflush(stderr);
 }

@@ -13,6 +13,9 @@ enum {
 /* Whether a line of OUTPUT_LINE_MAX bytes can be written to FILE now without waiting. */
 bool output_ready(FILE *file);
 
+/* How many columns the terminal behind FILE has now; 0: FILE is none, or it does not say. */
+unsigned output_columns(FILE *file);
+
 /* Makes a file that only its user may read (0600, whatever the umask says) and opens it for
  * writing. An existing one is an error (EEXIST), or emptied and made private if REPLACE. NULL: see
  * errno. */

@@ -5,6 +5,7 @@ import fcntl
 import os
 import pathlib
 import pty
+import re
 import select
 import socket
 import struct
@@ -611,3 +612,36 @@ def test_command_without_subcommand_and_unknown_ones():
     assert run("--version").stdout.startswith("kdwire ")
     wrong = run("realy")
     assert wrong.returncode == 2 and "'realy' is no subcommand" in wrong.stderr
+
+
+# ---- the status line ----
+
+def status_lines(terminal, wanted):
+    """What each redraw showed, until one of them is as WANTED."""
+    shown = b""
+    end = time.monotonic() + PATIENCE
+    while True:
+        lines = [re.split(rb"[\r\n]", piece)[0] for piece in shown.split(b"\r\x1b[K")[1:]]
+        if any(map(wanted, lines)):
+            return lines
+        assert select.select([terminal], [], [], end - time.monotonic())[0], shown
+        shown += os.read(terminal, 4096)
+
+
+def test_status_line_fits_the_terminal_whatever_its_width():
+    terminal, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    process = subprocess.Popen([KDWIRE, "relay", "-d", "tcp-listen:0", "-t", "tcp-listen:0"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs)
+    try:
+        start = b"debugger absent, target absent"
+        narrow = status_lines(terminal, lambda line: line.startswith(start))
+        narrow = [line for line in narrow if line.startswith(start)]
+        assert max(map(len, narrow)) <= 39, "a longer line wraps and cannot be erased"
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 150, 0, 0))
+        status_lines(terminal, lambda line: b"no stop seen" in line)  # the end of the whole line
+    finally:
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+        os.close(theirs)
+        os.close(terminal)

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,12 @@ bool output_ready(FILE *file)
     /* A pipe is writable when it has room for PIPE_BUF bytes; a file always is. */
     struct pollfd poll_fd = {.fd = fileno(file), .events = POLLOUT};
     return poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & POLLOUT);
+}
+
+unsigned output_columns(FILE *file)
+{
+    struct winsize size;
+    return ioctl(fileno(file), TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 FILE *output_create_private(const char *path, bool replace)
