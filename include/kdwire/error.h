@@ -26,7 +26,9 @@
     X(KD_E_IO, -16, "input or output failed")                                                      \
     X(KD_E_CLOSED, -17, "the connection is closed")                                                \
     X(KD_E_CANCELLED, -18, "cancelled")                                                            \
-    X(KD_E_FAULT, -19, "the memory is not accessible")
+    X(KD_E_FAULT, -19, "the memory is not accessible")                                             \
+    X(KD_E_NOT_AUTHENTIC, -20, "not authentic: made with another key, or changed on the way")      \
+    X(KD_E_NO_SESSION, -21, "no session key: the debugger's response was not seen")
 
 enum kd_error {
     KD_OK = 0,
