@@ -198,6 +198,14 @@ def test_break_and_leaving_where_modules_come_and_go():
             commands(sim.where, text, "--timeout", "10")
 
 
+def test_break_where_the_target_stops_at_modules_all_the_time():
+    """No moment to send a break-in: the next module's stop serves as the one that was asked for."""
+    with Sim("tcp-listen:0", "--load-every", "1", "--speed", "100000000") as sim:
+        for _ in range(5):
+            code, objects = records(sim.where, "g; .break; r rip; q", "--timeout", "10")
+            assert code == 0 and of(objects, "r")["rip"].startswith("0xfffff8000100")
+
+
 def test_step_over_a_call_and_run_to_an_address():
     with Sim() as sim:
         code, objects = records(sim.where, "bp simkernel+107f; g; bc *; p; r rip; g simkernel+10a0;"

@@ -65,8 +65,9 @@ struct debug {
     char load_pattern[DEBUG_PATTERN_MAX]; /* sxe ld: "" = do not stop */
     bool load_any;
     unsigned command_depth;
-    bool after_go; /* the command before, in the same list, was g */
-    bool breaking; /* a break-in is under way */
+    bool after_go;       /* the command before, in the same list, was g */
+    bool breaking;       /* the user wants the target to stop */
+    uint64_t break_sent; /* ms: when the break-in went out; 0: it could not */
 
     bool prompted; /* the target waits for a line */
     char prompt_text[512];
@@ -95,7 +96,8 @@ void debug_answer_prompt(struct debug *d);
 bool debug_go(struct debug *d, uint32_t status, const struct breakpoint *temporary);
 bool debug_step(struct debug *d, bool quiet);
 uint32_t debug_default_status(const struct debug *d);
-bool debug_break(struct debug *d);
+void debug_ask_to_stop(struct debug *d);     /* at once; what comes is dealt with later */
+bool debug_break(struct debug *d);           /* and waits for it */
 bool debug_leave(struct debug *d, bool run); /* removes breakpoints; RUN: continues */
 void debug_forget_target(struct debug *d);
 bool debug_refresh(struct debug *d, bool modules); /* version and modules */

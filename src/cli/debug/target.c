@@ -392,6 +392,26 @@ static void run_command(struct debug *d, const struct kd_stop *stop)
         debug_on_notice(d, d->error);
 }
 
+void debug_ask_to_stop(struct debug *d)
+{
+    struct session *s = &d->session;
+    int result = kd_debugger_break_in(&s->debugger, session_now(s));
+    if (result == KD_E_CLOSED)
+        s->break_wanted = true;
+    if (!d->breaking || result == KD_OK)
+        d->break_sent = result == KD_OK ? session_now(s) / 1000 : 0;
+    d->breaking = true;
+}
+
+/* Whether a module's stop serves as the one that was asked for: the target stops by itself so often
+ * that our byte could not go out, or it got lost. One that is still under way would stop the target
+ * once more later. */
+static bool stop_here(struct debug *d)
+{
+    uint64_t now = session_now(&d->session) / 1000;
+    return d->breaking && (d->break_sent == 0 || now - d->break_sent >= BREAK_AGAIN_MS);
+}
+
 static bool wanted_load(const struct debug *d, const struct kd_stop *stop)
 {
     char name[KD_MODULE_PATH_MAX];
@@ -423,9 +443,11 @@ bool debug_handle_stop(struct debug *d)
             return false;
     }
     bool image = stop->kind == KD_STOP_LOAD || stop->kind == KD_STOP_UNLOAD;
-    if (image && d->first_stop_seen && !wanted_load(d, stop) && run_on(d, KD_DBG_CONTINUE))
+    bool pass = image && d->first_stop_seen && !wanted_load(d, stop) && !stop_here(d);
+    if (pass && run_on(d, KD_DBG_CONTINUE))
         return false;
     d->first_stop_seen = true;
+    d->breaking = false;
     if (stop->kind == KD_STOP_EXCEPTION && !d->quiet_stop)
         d->last_hit = hit_number(d, stop);
     if (!debug_remove_breakpoints(d))
@@ -473,7 +495,7 @@ bool debug_wait_stop(struct debug *d, int64_t timeout_ms)
                 return true;
             ask_again = d->breaking;
         } else if (result == KD_E_TIMEOUT && piece < left) {
-            kd_debugger_break_in(&s->debugger, session_now(s));
+            debug_ask_to_stop(d);
         } else if (d->prompted) {
             debug_answer_prompt(d);
         } else if (s->terminated && result == KD_E_CANCELLED) {
@@ -485,7 +507,7 @@ bool debug_wait_stop(struct debug *d, int64_t timeout_ms)
                                   s->reason);
             if (++interrupts > 1)
                 return debug_fail(d, "the target does not stop; it is still running");
-            kd_debugger_break_in(&s->debugger, session_now(s));
+            debug_ask_to_stop(d);
         } else if (result == KD_E_TIMEOUT) {
             if (!s->up)
                 return debug_fail(d, "not connected: %s, and not back within %lld s", s->reason,
@@ -606,14 +628,14 @@ bool debug_go(struct debug *d, uint32_t status, const struct breakpoint *tempora
 bool debug_break(struct debug *d)
 {
     struct session *s = &d->session;
-    /* A module's stop that nobody has looked at yet: the target would run on from it. */
+    d->breaking = !debug_stopped(d) || s->stop_waiting;
+    d->break_sent = 0;
+    /* A module's stop that nobody has looked at yet. */
     if (s->stop_waiting && debug_handle_stop(d))
         return true;
     if (debug_stopped(d) && !s->stop_waiting)
         return true;
-    if (kd_debugger_break_in(&s->debugger, session_now(s)) == KD_E_CLOSED)
-        s->break_wanted = true;
-    d->breaking = true;
+    debug_ask_to_stop(d);
     bool good = debug_wait_stop(d, 1000ll * d->timeout_s);
     d->breaking = false;
     return good;

@@ -183,7 +183,7 @@ static bool interruption(struct debug *d, int result)
     } else if (result == KD_E_CANCELLED) {
         s->interrupts = 0;
         if (!debug_stopped(d) && s->up)
-            kd_debugger_break_in(&s->debugger, session_now(s));
+            debug_ask_to_stop(d);
     } else if (result == KD_E_CLOSED) {
         debug_on_notice(d, s->reason);
         return false;
