@@ -38,6 +38,9 @@ enum kd_role {
 
 #define KD_NEVER UINT64_MAX /* a deadline that does not come */
 
+/* kd_link_expect of a link that stands between two others: whatever the debugger sends. */
+#define KD_LINK_ANY_TYPE UINT16_MAX
+
 /* All zero fields take the default of the role; see kd_link_init. */
 struct kd_link_config {
     enum kd_role role;
@@ -45,6 +48,7 @@ struct kd_link_config {
     uint64_t byte_timeout_us; /* a packet whose next byte is later than this is cut */
     uint64_t ack_timeout_us;  /* a packet not acknowledged by then is sent again */
     unsigned retries;         /* sends of one packet before giving up (target: droppable only) */
+    bool late_ack; /* packets are acknowledged by kd_link_take: for those who pass them on */
 };
 
 enum {
@@ -135,8 +139,20 @@ bool kd_link_busy(const struct kd_link *link);
  * the peer may have taken it, and finds out by the contents whether the next one is a repeat. */
 void kd_link_abandon(struct kd_link *link);
 
+/* Whether exactly this packet is the outstanding one. */
+bool kd_link_is_sending(const struct kd_link *link, uint16_t type, const uint8_t *body,
+                        size_t size);
+
+/* With late_ack: the last KD_LINK_PACKET has reached where it belongs; it is acknowledged now.
+ * Harmless when none waits for that. */
+void kd_link_take(struct kd_link *link, uint64_t now);
+
+/* With late_ack: it could not be passed on; it counts as new when the peer sends it again. */
+void kd_link_refuse(struct kd_link *link);
+
 /* Target: what it waits for when nothing is outstanding. KD_PACKET_UNUSED = it runs: only
- * break-in and RESET are looked at, repeats are acknowledged, other packets ignored. */
+ * break-in and RESET are looked at, repeats are acknowledged, other packets ignored.
+ * KD_LINK_ANY_TYPE = all packets are taken. */
 void kd_link_expect(struct kd_link *link, uint16_t type);
 
 /* Debugger: sends RESET and awaits the answer; the ids follow when it comes. Whatever is
@@ -177,15 +193,16 @@ struct kd_link {
     uint64_t now; /* of the last call that told the time */
 
     /* ids */
-    uint32_t next;             /* of the own packet outstanding, or to be sent next */
-    uint32_t expect;           /* of the peer's next packet */
-    bool expect_known;         /* debugger: false until the first packet or RESET */
-    bool awaiting_reset;       /* debugger: the next RESET is an answer */
-    bool sync_sticks;          /* debugger: this target never clears the SYNC bit */
-    uint64_t reset_settled;    /* debugger: until then a RESET is an echo; see on_reset */
-    struct kd_link_print last; /* the peer's packet accepted last */
-    struct kd_link_print odd;  /* the last one with an odd id, not accepted */
-    uint16_t expected_type;    /* target: see kd_link_expect */
+    uint32_t next;                /* of the own packet outstanding, or to be sent next */
+    uint32_t expect;              /* of the peer's next packet */
+    bool expect_known;            /* debugger: false until the first packet or RESET */
+    bool awaiting_reset;          /* debugger: the next RESET is an answer */
+    bool sync_sticks;             /* debugger: this target never clears the SYNC bit */
+    uint64_t reset_settled;       /* debugger: until then a RESET is an echo; see on_reset */
+    struct kd_link_print last;    /* the peer's packet accepted last */
+    struct kd_link_print odd;     /* the last one with an odd id, not accepted */
+    struct kd_link_print pending; /* late_ack: given out, not taken yet */
+    uint16_t expected_type;       /* target: see kd_link_expect */
 
     /* the own packet */
     bool outstanding;

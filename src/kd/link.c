@@ -71,6 +71,23 @@
  * is heard the third time.
  * An odd packet that comes again unchanged is what follows a reply that we gave up waiting for: the
  * target has moved on by row 6 and its id with it.
+ *
+ * KDNET is a second profile of the same tables (struct kd_link_profile): RESET carries its sender's
+ * next id and changes the receiver's `expect` alone, ids count by two, no bit means SYNC, and an id
+ * under which a target gave up a packet is not used again: the debugger may have taken that packet,
+ * and would throw the next one away as its repeat.
+ *
+ * A link between two others (config.late_ack; kd_link_expect(KD_LINK_ANY_TYPE) for a target). "ACK
+ * it" of a good packet then waits for kd_link_take, so that the sender is told "taken" only when
+ * the far end has taken it:
+ *
+ *       while a packet is not taken yet
+ *  -----------------------------+-------------------------------------------------------------------
+ *       the same packet again   | -
+ *       another packet          | as in the tables; the sender has given up the former
+ *       kd_link_take            | ACK it, expect follows
+ *       kd_link_refuse, RESET   | forgotten: it counts as new when it comes again
+ *       break-in byte (target)  | BREAK_IN and nothing more: the real target's report follows
  */
 #include "kdwire/link.h"
 
@@ -139,6 +156,7 @@ static void initial_ids(struct kd_link *link)
     link->expect_known = is_target(link);
     link->last.known = false;
     link->odd.known = false;
+    link->pending.known = false;
     link->sync_sticks = false;
 }
 
@@ -256,6 +274,14 @@ static void forget_outstanding(struct kd_link *link)
     link->ack_deadline = KD_NEVER;
 }
 
+/* The packet will not be sent any more. See above for why a target on KDNET spends its id. */
+static void give_up_outstanding(struct kd_link *link)
+{
+    if (is_target(link) && link->profile->reset_carries_id && link->outstanding && link->handed_out)
+        link->next = link->profile->following(link->next);
+    forget_outstanding(link);
+}
+
 int kd_link_send(struct kd_link *link, uint64_t now, uint16_t type, const uint8_t *head,
                  size_t head_size, const uint8_t *data, size_t data_size)
 {
@@ -292,7 +318,13 @@ void kd_link_abandon(struct kd_link *link)
 {
     if (link->outstanding && link->handed_out)
         link->unsure = true;
-    forget_outstanding(link);
+    give_up_outstanding(link);
+}
+
+bool kd_link_is_sending(const struct kd_link *link, uint16_t type, const uint8_t *body, size_t size)
+{
+    return link->outstanding && link->out_type == type && link->out_size == size &&
+           !memcmp(link->out, body, size);
 }
 
 void kd_link_expect(struct kd_link *link, uint16_t type)
@@ -470,16 +502,32 @@ static bool is_odd_again(struct kd_link *link, const struct kd_link_print *print
     return false;
 }
 
+void kd_link_take(struct kd_link *link, uint64_t now)
+{
+    link->now = now;
+    if (!link->pending.known)
+        return;
+    queue_ack(link, link->pending.id);
+    link->expect = link->profile->following(link->pending.id);
+    link->expect_known = true;
+    link->last = link->pending;
+    link->odd.known = false;
+    link->pending.known = false;
+    link->stats.packets_in++;
+}
+
+void kd_link_refuse(struct kd_link *link)
+{
+    link->pending.known = false;
+}
+
 static void accept(struct kd_link *link, const struct kd_item *item,
                    const struct kd_link_print *print)
 {
-    queue_ack(link, item->header.id);
-    link->expect = link->profile->following(item->header.id);
-    link->expect_known = true;
-    link->last = *print;
-    link->odd.known = false;
     link->reset_settled = 0;
-    link->stats.packets_in++;
+    link->pending = *print;
+    if (!link->config.late_ack)
+        kd_link_take(link, link->now);
     struct kd_link_event *event = add_event(link, KD_LINK_PACKET);
     event->type = item->header.type;
     event->body = item->body;
@@ -496,7 +544,17 @@ static void reset_ids(struct kd_link *link, uint32_t carried)
     }
     link->last.known = false;
     link->odd.known = false;
+    link->pending.known = false;
     link->sync_sticks = false;
+}
+
+/* The packet that waits for kd_link_take, once more. */
+static bool is_pending(struct kd_link *link, const struct kd_link_print *print)
+{
+    if (!same_print(print, &link->pending))
+        return false;
+    link->stats.repeats_in++;
+    return true;
 }
 
 /* ---- target ---- */
@@ -504,8 +562,14 @@ static void reset_ids(struct kd_link *link, uint32_t carried)
 static void on_break_in(struct kd_link *link)
 {
     add_event(link, KD_LINK_BREAK_IN);
-    if (!is_running(link))
+    if (!is_running(link) && link->expected_type != KD_LINK_ANY_TYPE)
         link->break_in_deadline = link->now + link->config.byte_timeout_us;
+}
+
+static bool is_expected_type(const struct kd_link *link, uint16_t type)
+{
+    return link->expected_type == KD_LINK_ANY_TYPE ? is_data_type(type)
+                                                   : type == link->expected_type;
 }
 
 /* What kdcom calls the result "resend": the packet outstanding, or else the state change. */
@@ -537,6 +601,8 @@ static void target_data(struct kd_link *link, const struct kd_item *item)
         return;
     }
     struct kd_link_print print = print_of(link, item);
+    if (is_pending(link, &print))
+        return;
     if (same_print(&print, &link->last)) {
         acknowledge_repeat(link, item);
         return;
@@ -552,7 +618,7 @@ static void target_data(struct kd_link *link, const struct kd_item *item)
         link->deferred = true;
         return;
     }
-    if (item->header.type != link->expected_type) {
+    if (!is_expected_type(link, item->header.type)) {
         if (is_odd_again(link, &print))
             queue_ack(link, item->header.id);
     } else if (item->body_size < kd_fixed_size(item->header.type)) {
@@ -566,8 +632,9 @@ static void target_data(struct kd_link *link, const struct kd_item *item)
 static void target_drop(struct kd_link *link)
 {
     link->stats.drops++;
-    forget_outstanding(link);
-    initial_ids(link);
+    give_up_outstanding(link);
+    if (!link->profile->reset_carries_id)
+        initial_ids(link);
     link->limit = first_limit(link);
     add_event(link, KD_LINK_DROPPED);
 }
@@ -711,6 +778,8 @@ static void debugger_data(struct kd_link *link, const struct kd_item *item)
         return;
     }
     struct kd_link_print print = print_of(link, item);
+    if (is_pending(link, &print))
+        return;
     if (!is_data_type(item->header.type) && !is_odd_again(link, &print))
         return;
     if (is_restart(link, item, &print)) {
