@@ -145,6 +145,9 @@ int kdnet_protect(struct kdnet_crypto *crypto, const struct kdnet_datagram *data
  * whole number of blocks. KD_OK, KD_E_TRUNCATED, KD_E_TOO_LONG or KD_E_FORMAT. */
 int kdnet_check_clear(const uint8_t *bytes, size_t size);
 
+/* Whether a datagram that kdnet_check_clear found good is of the control channel. */
+bool kdnet_is_control(const uint8_t *bytes);
+
 /*
  * Decrypts BYTES into PLAIN, verifies the tag in constant time and only then reads anything of it.
  * Returns KD_OK; what kdnet_check_clear returns; KD_E_NO_SESSION; or KD_E_NOT_AUTHENTIC (another
@@ -161,6 +164,7 @@ int kdnet_unprotect(struct kdnet_crypto *crypto, const uint8_t *bytes, size_t si
 struct kdnet_address {
     uint8_t ip[16];
     uint16_t port;
+    uint32_t scope; /* the interface of a link-local IPv6 address; not in pokes */
 };
 
 /*

@@ -210,6 +210,11 @@ int kdnet_check_clear(const uint8_t *bytes, size_t size)
     return KD_OK;
 }
 
+bool kdnet_is_control(const uint8_t *bytes)
+{
+    return bytes[AT_CHANNEL] == KDNET_CONTROL;
+}
+
 /* Takes the same time wherever the two differ: how long a refusal takes must not tell a forger how
  * much of a tag was right. */
 static bool same_tag(const uint8_t *a, const uint8_t *b)

@@ -332,7 +332,7 @@ static void impossible_datagrams_are_not_made(void **state)
 static void control_payloads_are_told_apart(void **state)
 {
     (void)state;
-    struct kdnet_poke poke = {{0}, {{0}, 0}, {{0}, 0}, {{0}, 0}}, read;
+    struct kdnet_poke poke = {.host = {.port = 0}}, read;
     struct kdnet_key key;
     uint8_t payload[KDNET_POKE_SIZE];
     memset(poke.client_key, 7, sizeof(poke.client_key));
