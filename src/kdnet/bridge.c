@@ -277,13 +277,16 @@ size_t kdnet_bridge_datagram(struct kdnet_bridge *bridge, uint64_t now, struct k
                              uint8_t out[KDNET_DATAGRAM_MAX])
 {
     const uint8_t *bytes;
-    size_t size = kdnet_session_output(&bridge->session, to, out);
+    bool open = bridge->session.state == KDNET_OPEN;
 
     bridge->now = now;
-    if (size || bridge->session.state != KDNET_OPEN)
-        return size;
-    if (bridge->check_due)
+    /* The check goes before a poke: a debugger that has missed the first check would answer the
+     * poke, and the session would begin once more. */
+    if (open && bridge->check_due)
         return check_datagram(bridge, to, out);
+    size_t size = kdnet_session_output(&bridge->session, to, out);
+    if (size || !open)
+        return size;
     size = kd_link_output(&bridge->net, &bytes);
     if (!size)
         return 0;

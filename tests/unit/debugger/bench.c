@@ -140,6 +140,46 @@ static void drain(struct bench *b)
     }
 }
 
+static void feed_debugger(struct bench *b, const uint8_t *bytes, size_t size)
+{
+    size_t at = 0;
+    while (at < size) {
+        at += kd_debugger_feed(&b->debugger, b->now, bytes + at, size - at);
+        drain(b);
+    }
+}
+
+static void feed_end(struct bench *b, bool to_target, const uint8_t *bytes, size_t size)
+{
+    if (to_target)
+        sim_session_feed(&b->sim, b->now, bytes, size);
+    else
+        feed_debugger(b, bytes, size);
+}
+
+static void arrive(struct bench *b, bool to_target, const uint8_t *bytes, size_t size)
+{
+    if (b->middle)
+        b->middle->feed(b->middle->context, b->now, to_target, bytes, size);
+    else
+        feed_end(b, to_target, bytes, size);
+}
+
+static void carry_middle(struct bench *b)
+{
+    const uint8_t *bytes;
+    size_t size;
+    if (!b->middle)
+        return;
+    b->middle->tick(b->middle->context, b->now);
+    for (int to_target = 0; to_target < 2; to_target++) {
+        while ((size = b->middle->output(b->middle->context, to_target, &bytes)) > 0) {
+            feed_end(b, to_target, bytes, size);
+            b->middle->written(b->middle->context, b->now, to_target, size);
+        }
+    }
+}
+
 static void carry(struct bench *b)
 {
     const uint8_t *bytes;
@@ -154,14 +194,10 @@ static void carry(struct bench *b)
         sim_session_written(&b->sim, b->now, size);
     }
     while ((size = sim_fault_read(b->to_target, b->now, piece, sizeof piece)) > 0)
-        sim_session_feed(&b->sim, b->now, piece, size);
-    while ((size = sim_fault_read(b->to_debugger, b->now, piece, sizeof piece)) > 0) {
-        size_t at = 0;
-        while (at < size) {
-            at += kd_debugger_feed(&b->debugger, b->now, piece + at, size - at);
-            drain(b);
-        }
-    }
+        arrive(b, true, piece, size);
+    while ((size = sim_fault_read(b->to_debugger, b->now, piece, sizeof piece)) > 0)
+        arrive(b, false, piece, size);
+    carry_middle(b);
 }
 
 static bool quiet(struct bench *b)
@@ -169,7 +205,8 @@ static bool quiet(struct bench *b)
     const uint8_t *bytes;
     return kd_debugger_output(&b->debugger, &bytes) == 0 &&
            sim_session_output(&b->sim, &bytes) == 0 && sim_fault_deadline(b->to_target) > b->now &&
-           sim_fault_deadline(b->to_debugger) > b->now;
+           sim_fault_deadline(b->to_debugger) > b->now &&
+           (!b->middle || b->middle->deadline(b->middle->context) > b->now);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -188,6 +225,8 @@ static void turn(struct bench *b)
     uint64_t next = earlier(kd_debugger_deadline(&b->debugger), kd_target_deadline(&b->sim.target));
     next = earlier(next, sim_fault_deadline(b->to_target));
     next = earlier(next, sim_fault_deadline(b->to_debugger));
+    if (b->middle)
+        next = earlier(next, b->middle->deadline(b->middle->context));
     if (kd_target_state(&b->sim.target) != KD_TARGET_STOPPED)
         next = earlier(next, b->now + RUN_STEP_US);
     next = earlier(next, b->now + 100000);

@@ -19,10 +19,23 @@ struct counts {
     unsigned write_virtual, set_context, write_msr, write_io, read_io;
 };
 
+/* Something between the two wires and the target, e.g. two relays and a network: bytes go in at
+ * one end and come out at the other. */
+struct bench_middle {
+    void *context;
+    void (*feed)(void *context, uint64_t now, bool to_target, const uint8_t *bytes, size_t size);
+    /* As kd_link_output and kd_link_written, for either end. */
+    size_t (*output)(void *context, bool to_target, const uint8_t **bytes);
+    void (*written)(void *context, uint64_t now, bool to_target, size_t size);
+    void (*tick)(void *context, uint64_t now);
+    uint64_t (*deadline)(void *context);
+};
+
 struct bench {
     struct kd_debugger debugger;
     struct sim_session sim;
     struct sim_fault *to_target, *to_debugger;
+    const struct bench_middle *middle; /* NULL: the wires meet the other end directly */
     uint64_t now;
     uint8_t *scratch; /* the target's memory at SCRATCH_BASE */
     struct counts counts;
