@@ -37,6 +37,7 @@ static void check_round_trip(const struct endpoint_spec *spec)
     demand(again.retry == spec->retry && again.replace == spec->replace);
     demand(again.mode == spec->mode && again.baud == spec->baud);
     demand(again.data_bits == spec->data_bits && again.parity == spec->parity);
+    demand(again.version == spec->version);
     demand(again.stop_bits == spec->stop_bits && again.rtscts == spec->rtscts);
 }
 

@@ -8,6 +8,7 @@
 
 #include "cli.h"
 #include "debug/debug.h"
+#include "key.h"
 
 enum {
     TIMEOUT_DEFAULT = 30, /* a machine that boots slowly in an emulator still answers */
@@ -21,26 +22,30 @@ struct options {
         bool is_file;
     } commands[COMMANDS_MAX];
     size_t command_count;
+    const char *key_file;
     bool json, no_break;
     int timeout_s;
 };
 
 static void help(void)
 {
-    printf("usage: kdwire debug END [-c COMMANDS] [--script FILE] [--json] [--timeout SECONDS]\n"
-           "Debugs the target at END with WinDbg's commands.\n\n"
-           "  END                  where the target's KD port is: tcp:HOST:PORT,\n"
-           "                       tcp-listen:[ADDR:]PORT, unix:PATH, unix-listen:PATH,\n"
-           "                       serial:/dev/ttyS0,baud=115200, exec:COMMAND\n"
-           "  -c COMMANDS          run these (; between them), then let the target run and quit\n"
-           "  --script FILE        the same with the lines of FILE (- is standard input)\n"
-           "  --json               one JSON object per command and event on standard output\n"
-           "  --timeout SECONDS    wait that long for the target to stop (default %d)\n"
-           "  --no-break           do not stop a running target: wait until it stops by itself\n\n"
-           "Without -c and --script commands come from the terminal, or line by line from\n"
-           "standard input. .help lists the commands. Ctrl-C stops the target.\n"
-           "Exit status: 0 done, 1 failed, 2 wrong usage.\n",
-           TIMEOUT_DEFAULT);
+    printf(
+        "usage: kdwire debug END [-c COMMANDS] [--script FILE] [--json] [--timeout SECONDS]\n"
+        "Debugs the target at END with WinDbg's commands.\n\n"
+        "  END                  where the target's KD port is: tcp:HOST:PORT,\n"
+        "                       tcp-listen:[ADDR:]PORT, unix:PATH, unix-listen:PATH,\n"
+        "                       serial:/dev/ttyS0,baud=115200, exec:COMMAND,\n"
+        "                       kdnet-host:port=50000,bind=* (a Windows target comes to us)\n"
+        "  -c COMMANDS          run these (; between them), then let the target run and quit\n"
+        "  --script FILE        the same with the lines of FILE (- is standard input)\n"
+        "  --json               one JSON object per command and event on standard output\n"
+        "  --timeout SECONDS    wait that long for the target to stop (default %d)\n"
+        "  --key-file FILE      the key of a KDNET end (else KDWIRE_KDNET_KEY, or you are asked)\n"
+        "  --no-break           do not stop a running target: wait until it stops by itself\n\n"
+        "Without -c and --script commands come from the terminal, or line by line from\n"
+        "standard input. .help lists the commands. Ctrl-C stops the target.\n"
+        "Exit status: 0 done, 1 failed, 2 wrong usage.\n",
+        TIMEOUT_DEFAULT);
 }
 
 static bool take_commands(struct options *o, const char *text, bool is_file)
@@ -64,6 +69,10 @@ static int parse_value(struct options *o, const char *option, const char *value)
         o->timeout_s = (int)seconds;
         return CLI_DONE;
     }
+    if (strcmp(option, "--key-file") == 0) {
+        o->key_file = value;
+        return CLI_DONE;
+    }
     if (!take_commands(o, value, strcmp(option, "--script") == 0))
         return cli_usage_error("more than %d -c and --script; put them into one file",
                                COMMANDS_MAX);
@@ -79,7 +88,7 @@ static int parse(struct options *o, int argc, char **argv)
         } else if (strcmp(a, "--no-break") == 0) {
             o->no_break = true;
         } else if (strcmp(a, "-c") == 0 || strcmp(a, "--script") == 0 ||
-                   strcmp(a, "--timeout") == 0) {
+                   strcmp(a, "--timeout") == 0 || strcmp(a, "--key-file") == 0) {
             int result = parse_value(o, a, argv[i + 1]);
             if (result != CLI_DONE)
                 return result;
@@ -229,6 +238,8 @@ int cmd_debug(int argc, char **argv)
         return result;
     if (endpoint_parse(&spec, options.end, message) < 0)
         return cli_usage_error("%s", message);
+    if (cli_find_key(&spec, options.key_file) != CLI_DONE)
+        return CLI_FAILED;
     struct debug *d = calloc(1, sizeof *d);
     if (d == NULL) {
         cli_error("out of memory");

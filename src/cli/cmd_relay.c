@@ -8,6 +8,7 @@
 
 #include "cli.h"
 #include "io/output.h"
+#include "key.h"
 #include "relay_report.h"
 
 enum {
@@ -33,6 +34,7 @@ static const char help_text[] =
     "                         tcp-listen:19000 for wireshark -k -i TCP@127.0.0.1:19000\n"
     "  -p, --pace RATE        to a slow target: BYTES (a second) or BYTES/MICROSECONDS\n"
     "  -e, --events json      one JSON object per event on standard output\n"
+    "      --key-file FILE    the key of KDNET ends (else KDWIRE_KDNET_KEY, or you are asked)\n"
     "  -1, --once             end when both ends have come and gone\n"
     "  -q, --quiet            say errors only\n"
     "  -v, --verbose          say stops, resends and resets too\n"
@@ -44,8 +46,11 @@ static const char help_text[] =
     "  unix:PATH              unix-listen:PATH\n"
     "  serial:DEVICE[,baud=115200][,rtscts]\n"
     "  pty:LINK               exec:COMMAND               stdio\n"
+    "  kdnet-host:port=N[,bind=ADDRESS]      KDNET: a target (Windows) comes to us\n"
+    "  kdnet-target:host=HOST,port=N         KDNET: WinDbg (net:port=N,key=...) waits there\n"
     "and options after commas: nodelay=off keepalive=SECONDS retry=SECONDS\n"
-    "replace=dead|newest|never mode=OCTAL data=7 parity=even stop=2. See kdwire-relay(1).\n"
+    "replace=dead|newest|never mode=OCTAL data=7 parity=even stop=2 key-file=FILE.\n"
+    "See kdwire-relay(1).\n"
     "\n"
     "Examples:\n"
     "  kdwire relay -d tcp-listen:4555 -t unix:/run/vm/com1.sock -r session.pcapng\n"
@@ -56,6 +61,7 @@ static const char help_text[] =
 
 struct relay_options {
     const char *ends[2];
+    const char *key_file;
     const char *record;
     struct capture_file_config file;
     struct capture_writer_config writer;
@@ -171,6 +177,7 @@ enum {
     OPTION_ROTATE_SIZE,
     OPTION_ROTATE_TIME,
     OPTION_KEEP,
+    OPTION_KEY_FILE,
     OPTION_NO_STATUS,
     OPTION_HELP,
 };
@@ -192,6 +199,7 @@ static const struct option long_options[] = {
     {"once", no_argument, NULL, '1'},
     {"quiet", no_argument, NULL, 'q'},
     {"verbose", no_argument, NULL, 'v'},
+    {"key-file", required_argument, NULL, OPTION_KEY_FILE},
     {"no-status", no_argument, NULL, OPTION_NO_STATUS},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
@@ -236,6 +244,9 @@ static int parse_option(struct relay_options *options, int option, const char *v
         options->report.json = true;
         return strcmp(value, "json") != 0 ? cli_usage_error("--events '%s': there is json", value)
                                           : 0;
+    case OPTION_KEY_FILE:
+        options->key_file = value;
+        return 0;
     case '1':
         options->once = true;
         return 0;
@@ -279,6 +290,8 @@ static int parse_ends(const struct relay_options *options, struct relay_config *
                                    names[i]);
         if (endpoint_parse(&config->ends[i], options->ends[i], message) < 0)
             return cli_usage_error("--%s: %s", names[i], message);
+        if (cli_find_key(&config->ends[i], options->key_file) != CLI_DONE)
+            return CLI_FAILED;
     }
     int stdio = config->ends[0].kind == ENDPOINT_STDIO;
     stdio += config->ends[1].kind == ENDPOINT_STDIO;

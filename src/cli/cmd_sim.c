@@ -11,6 +11,7 @@
 #include "cli.h"
 #include "fault.h"
 #include "io/endpoint.h"
+#include "key.h"
 #include "session.h"
 
 enum {
@@ -29,7 +30,8 @@ enum {
 static const char usage[] =
     "usage: kdwire sim [OPTION]... END\n"
     "Be a target: a simulated machine that a debugger can attach to. END is an endpoint, as in\n"
-    "kdwire relay: tcp-listen:7001, tcp:HOST:PORT, unix-listen:PATH, pty:LINK, stdio ...\n"
+    "kdwire relay: tcp-listen:7001, tcp:HOST:PORT, unix-listen:PATH, pty:LINK, stdio,\n"
+    "kdnet-target:host=HOST,port=N (where WinDbg waits) ...\n"
     "\n"
     "  --cpu N              processors (1)\n"
     "  --image FILE[@ADDR]  map FILE's bytes at ADDR (hexadecimal; 10000000)\n"
@@ -47,6 +49,7 @@ static const char usage[] =
     "                       duplicate, delay, split or all (without header); in parts per million\n"
     "                       per packet, or with %; may be repeated\n"
     "  --seed N             of the faults (1)\n"
+    "  --key-file FILE      the key of a KDNET end (else KDWIRE_KDNET_KEY, or you are asked)\n"
     "  --json               events as JSON lines on standard output\n"
     "  --quiet              no text on standard error but errors\n"
     "\n"
@@ -62,6 +65,7 @@ struct simulator {
     uint64_t speed;
     double share;        /* instructions the machine may still execute now */
     uint64_t last_share; /* µs */
+    const char *key_file;
     bool json, quiet;
     uint8_t *image;
     struct endpoint endpoint;
@@ -179,6 +183,7 @@ enum option_number {
     OPTION_FILE,
     OPTION_FAULT,
     OPTION_SEED,
+    OPTION_KEY_FILE,
     OPTION_JSON,
     OPTION_QUIET,
     OPTION_HELP,
@@ -198,6 +203,7 @@ static const struct option options[] = {
     {"ask-file", required_argument, NULL, OPTION_FILE},
     {"fault", required_argument, NULL, OPTION_FAULT},
     {"seed", required_argument, NULL, OPTION_SEED},
+    {"key-file", required_argument, NULL, OPTION_KEY_FILE},
     {"json", no_argument, NULL, OPTION_JSON},
     {"quiet", no_argument, NULL, OPTION_QUIET},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -270,6 +276,9 @@ static bool take_option(struct simulator *s, int option, char *argument, char *f
         return true;
     case OPTION_FILE:
         s->config.file = argument;
+        return true;
+    case OPTION_KEY_FILE:
+        s->key_file = argument;
         return true;
     case OPTION_JSON:
         s->json = true;
@@ -633,7 +642,8 @@ int cmd_sim(int argc, char **argv)
         else if (spec.kind == ENDPOINT_STDIO && s->json)
             result = cli_usage_error("--json and the endpoint stdio both want standard output; "
                                      "use another endpoint, for example unix-listen:PATH");
-        else if ((result = start_session(s)) == CLI_DONE)
+        else if ((result = cli_find_key(&spec, s->key_file)) == CLI_DONE &&
+                 (result = start_session(s)) == CLI_DONE)
             result = serve(s, &spec);
     }
     sim_session_close(&s->session);

@@ -14,6 +14,7 @@ static const struct subcommand {
     {"debug", "debug a target: WinDbg's commands on a terminal or in a script", cmd_debug},
     {"decode", "show a recording or a raw stream, packet by packet", cmd_decode},
     {"sim", "be a target: a simulated machine, with faults on the line if wanted", cmd_sim},
+    {"genkey", "make a key for KDNET", cmd_genkey},
 };
 
 static const char *running = NULL;
@@ -78,6 +79,6 @@ int main(int argc, char **argv)
             return subcommands[i].run(argc - 1, argv + 1);
         }
     }
-    return cli_usage_error("'%s' is no subcommand; there are relay, debug, decode and sim",
+    return cli_usage_error("'%s' is no subcommand; there are relay, debug, decode, sim and genkey",
                            argv[1]);
 }

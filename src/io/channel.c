@@ -27,6 +27,19 @@ struct channel *channel_new(uv_loop_t *loop)
     return channel;
 }
 
+struct channel *channel_new_driven(uv_loop_t *loop, const struct channel_driver *driver,
+                                   void *context)
+{
+    struct channel *channel = calloc(1, sizeof(*channel));
+    if (!channel)
+        return NULL;
+    channel->loop = loop;
+    channel->progress = uv_now(loop);
+    channel->driver = driver;
+    channel->driver_context = context;
+    return channel;
+}
+
 int channel_init_tcp(struct channel *channel)
 {
     int rc = uv_tcp_init(channel->loop, &channel->in.tcp);
@@ -78,7 +91,7 @@ static const char *gone_reason(int error)
 
 static void stop_reading(struct channel *channel)
 {
-    if (channel->reading)
+    if (channel->reading && !channel->driver)
         uv_read_stop(&channel->in.stream);
     channel->reading = false;
 }
@@ -111,6 +124,11 @@ static int start_reading(struct channel *channel)
 {
     if (channel->reading || channel->paused || channel->write_only || channel->closing)
         return 0;
+    if (channel->driver) {
+        channel->reading = true;
+        channel->driver->resume(channel);
+        return 0;
+    }
     int rc = uv_read_start(&channel->in.stream, give_buffer, on_read);
     channel->reading = rc == 0;
     return rc;
@@ -195,6 +213,8 @@ int channel_write(struct channel *channel, const uint8_t *bytes, size_t size)
 {
     if (channel->closing || channel->broken)
         return KD_E_CLOSED;
+    if (channel->driver)
+        return channel->driver->write(channel, bytes, size);
     if (size > ring_room(&channel->queue))
         return KD_E_NO_SPACE;
     if (!channel->queue.size) {
@@ -258,6 +278,8 @@ static void on_handle_closed(uv_handle_t *handle)
 void channel_close(struct channel *channel)
 {
     channel->closing = true;
+    if (channel->driver)
+        channel->driver->close(channel);
     if (!channel->handles) {
         free_channel(channel);
         return;

@@ -20,6 +20,17 @@ struct channel_callbacks {
     void (*closed)(struct channel *channel);  /* the memory is freed after it; may be NULL */
 };
 
+/* What moves the bytes of a channel that is no stream of the system (KDNET's is made of packets).
+ */
+struct channel_driver {
+    /* As channel_write; must not call back. */
+    int (*write)(struct channel *channel, const uint8_t *bytes, size_t size);
+    /* Data may be given out from now on (unless channel->paused), but not before this returns. */
+    void (*resume)(struct channel *channel);
+    /* The memory goes away. */
+    void (*close)(struct channel *channel);
+};
+
 struct channel {
     void *context; /* the user's */
     /* Private: */
@@ -46,10 +57,16 @@ struct channel {
     size_t lost;       /* bytes given up when the way out broke */
     uint64_t progress; /* uv_now when bytes last left or the queue was last empty, ms */
     uint8_t *read_buffer;
+    const struct channel_driver *driver; /* NULL: it is a stream */
+    void *driver_context;
 };
 
 /* NULL when there is no memory. */
 struct channel *channel_new(uv_loop_t *loop);
+
+/* One that DRIVER moves; it has no handle. NULL when there is no memory. */
+struct channel *channel_new_driven(uv_loop_t *loop, const struct channel_driver *driver,
+                                   void *context);
 
 /* Makes the handle; to be connected, accepted or opened by the caller. */
 int channel_init_tcp(struct channel *channel);

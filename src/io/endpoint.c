@@ -91,6 +91,9 @@ static struct opener *make_opener(enum endpoint_kind kind)
         return opener_exec();
     case ENDPOINT_STDIO:
         return opener_stdio();
+    case ENDPOINT_KDNET_HOST:
+    case ENDPOINT_KDNET_TARGET:
+        return opener_kdnet();
     case ENDPOINT_FIFO:
         return opener_fifo();
     }

@@ -9,13 +9,18 @@
  *   unix-listen:PATH         accept on one; a stale socket file is replaced, ours is removed again
  *   serial:DEVICE            a serial line: serial:/dev/ttyS0,baud=115200,rtscts
  *   pty:LINK                 a new pseudo-terminal; LINK is a symbolic link to it for the other
- * side exec:COMMAND             a child process (/bin/sh -c), its standard input and output stdio
- * our own standard input and output
+ *                            side
+ *   exec:COMMAND             a child process (/bin/sh -c), its standard input and output
+ *   stdio                    our own standard input and output
+ *   kdnet-host:port=PORT     KDNET, the debugger's side: a target (Windows, another kdwire) comes
+ *                            to us; bind=ADDR is the loopback address unless given, * is any
+ *   kdnet-target:host=HOST,port=PORT     KDNET, the target's side: WinDbg waits for us there
  *
  * Options follow after commas (not for exec, whose command is all the rest); a comma or a
  * backslash that belongs to a path is written with a backslash before it:
  *   nodelay=on|off  keepalive=SECONDS (0 = off)  retry=SECONDS (longest pause; 0 = do not retry)
  *   replace=dead|newest|never  mode=OCTAL (unix-listen)  baud= data= parity= stop= rtscts (serial)
+ *   key=W.X.Y.Z  key-file=PATH (kdnet; with neither, the caller finds the key)  version= (target)
  *
  * An endpoint reopens by itself: connecting ends try again with growing pauses, listening ends
  * accept again, a child is started again. `up` and `down` alternate; data comes and can be
@@ -45,6 +50,7 @@
 #include <uv.h>
 
 #include "kdwire/error.h"
+#include "kdwire/kdnet.h"
 
 enum {
     ENDPOINT_TEXT_MAX = 1024,   /* longest endpoint string: a path (PATH_MAX is rarely used) */
@@ -71,6 +77,8 @@ enum endpoint_kind {
     ENDPOINT_PTY,
     ENDPOINT_EXEC,
     ENDPOINT_STDIO,
+    ENDPOINT_KDNET_HOST,
+    ENDPOINT_KDNET_TARGET,
     ENDPOINT_FIFO, /* not in the grammar, see endpoint_spec_fifo */
 };
 
@@ -84,9 +92,9 @@ enum endpoint_replace {
 /* A parsed endpoint string; plain data, may be copied. */
 struct endpoint_spec {
     enum endpoint_kind kind;
-    char host[ENDPOINT_HOST_MAX]; /* tcp, tcp-listen; "*" = any address */
-    uint16_t port;                /* tcp, tcp-listen */
-    char path[ENDPOINT_TEXT_MAX]; /* unix, serial, pty: path; exec: command */
+    char host[ENDPOINT_HOST_MAX]; /* tcp, tcp-listen, kdnet; "*" = any address */
+    uint16_t port;                /* tcp, tcp-listen, kdnet */
+    char path[ENDPOINT_TEXT_MAX]; /* unix, serial, pty: path; exec: command; kdnet: key file */
     bool nodelay;
     uint32_t keepalive; /* seconds until a silent peer is probed; 0 = never */
     uint32_t retry;     /* longest pause between attempts in seconds; 0 = no second attempt */
@@ -97,6 +105,9 @@ struct endpoint_spec {
     char parity;       /* 'n', 'e', 'o' */
     uint8_t stop_bits; /* 1, 2 */
     bool rtscts;
+    struct kdnet_key key; /* kdnet */
+    bool has_key;
+    uint8_t version; /* kdnet-target: what it says it speaks */
     bool write_only; /* stdio: standard input is left alone; not in the grammar */
 };
 
@@ -117,7 +128,11 @@ bool endpoint_spec_waits(const struct endpoint_spec *spec);
  * while somebody reads. False: the path is too long. */
 bool endpoint_spec_fifo(struct endpoint_spec *spec, const char *path);
 
-/* Writes the endpoint as a string that endpoint_parse takes; always ends in NUL. Returns TEXT. */
+/* Whether it needs a key (spec->key) before it can be opened. */
+bool endpoint_spec_needs_key(const struct endpoint_spec *spec);
+
+/* Writes the endpoint as a string that endpoint_parse takes, but never a key; always ends in NUL.
+ * Returns TEXT. */
 const char *endpoint_spec_text(const struct endpoint_spec *spec, char *text, size_t size);
 
 enum endpoint_notice {
@@ -142,6 +157,10 @@ struct endpoint_callbacks {
     /* The queue was above ENDPOINT_QUEUE_HIGH and is now below ENDPOINT_QUEUE_LOW. */
     void (*drained)(struct endpoint *endpoint);
     void (*notice)(struct endpoint *endpoint, enum endpoint_notice what, const char *text);
+    /* KDNET: a datagram as it is on the wire, sent or received. The addresses are sockaddr_in or
+     * sockaddr_in6. */
+    void (*datagram)(struct endpoint *endpoint, const struct sockaddr *from,
+                     const struct sockaddr *to, const uint8_t *bytes, size_t size);
     /* It will not come up again by itself (retry=0, end of stdin). Close it. */
     void (*ended)(struct endpoint *endpoint, const char *reason);
     /* Listening ends only: when set, any number of peers is accepted and each is handed out here

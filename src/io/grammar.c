@@ -15,14 +15,20 @@ enum {
     BAUD_DEFAULT = 115200, /* what every KD guide sets */
     UNIX_PATH_MAX = 107,   /* sun_path without its NUL; a longer one would be cut silently */
     PORT_MAX = 65535,
+    KDNET_PORT_DEFAULT = 50000, /* what Microsoft's guides set */
 };
 
 #define KIND_BIT(kind) (1u << (kind))
 #define KINDS_TCP      (KIND_BIT(ENDPOINT_TCP) | KIND_BIT(ENDPOINT_TCP_LISTEN))
 #define KINDS_LISTEN   (KIND_BIT(ENDPOINT_TCP_LISTEN) | KIND_BIT(ENDPOINT_UNIX_LISTEN))
-#define KINDS_RETRY    (KIND_BIT(ENDPOINT_TCP) | KIND_BIT(ENDPOINT_UNIX) | KIND_BIT(ENDPOINT_SERIAL))
-#define KINDS_SERIAL   KIND_BIT(ENDPOINT_SERIAL)
-#define KINDS_MODE     KIND_BIT(ENDPOINT_UNIX_LISTEN)
+#define KINDS_RETRY                                                                                \
+    (KIND_BIT(ENDPOINT_TCP) | KIND_BIT(ENDPOINT_UNIX) | KIND_BIT(ENDPOINT_SERIAL) |                \
+     KIND_BIT(ENDPOINT_KDNET_TARGET))
+#define KINDS_SERIAL KIND_BIT(ENDPOINT_SERIAL)
+#define KINDS_MODE   KIND_BIT(ENDPOINT_UNIX_LISTEN)
+#define KINDS_HOST   KIND_BIT(ENDPOINT_KDNET_HOST)
+#define KINDS_TARGET KIND_BIT(ENDPOINT_KDNET_TARGET)
+#define KINDS_KDNET  (KINDS_HOST | KINDS_TARGET)
 
 static const struct kind_name {
     const char *name;
@@ -37,6 +43,9 @@ static const struct kind_name {
     {"pty", "pty:/tmp/com1", ENDPOINT_PTY},
     {"exec", "exec:ssh host socat - /dev/ttyS0", ENDPOINT_EXEC},
     {"stdio", "stdio", ENDPOINT_STDIO},
+    {"kdnet-host", "kdnet-host:port=50000,key-file=kdnet.key", ENDPOINT_KDNET_HOST},
+    {"kdnet-target", "kdnet-target:host=192.168.0.9,port=50000,key-file=kdnet.key",
+     ENDPOINT_KDNET_TARGET},
 };
 
 static const struct kind_name fifo_kind = {"fifo", "fifo:/tmp/kd.fifo", ENDPOINT_FIFO};
@@ -57,11 +66,14 @@ struct parse {
     char *message;
 };
 
-/* Fills in the message: "endpoint 'TEXT': ...". Always KD_E_ARGUMENT. */
+/* Fills in the message: "endpoint 'TEXT': ...". Always KD_E_ARGUMENT. Of KDNET only the kind is
+ * repeated: a message ends up in logs, where no key belongs, however its option was spelt. */
 __attribute__((format(printf, 2, 3))) static int fail(const struct parse *parse, const char *format,
                                                       ...)
 {
-    int used = snprintf(parse->message, ENDPOINT_MESSAGE_MAX, "endpoint '%.100s': ", parse->text);
+    size_t shown = strncmp(parse->text, "kdnet-", 6) ? 100 : strcspn(parse->text, ":,");
+    int used = snprintf(parse->message, ENDPOINT_MESSAGE_MAX, "endpoint '%.*s': ", (int)shown,
+                        parse->text);
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(parse->message + used, ENDPOINT_MESSAGE_MAX - (size_t)used, format, arguments);
@@ -163,6 +175,48 @@ static bool set_rtscts(struct endpoint_spec *spec, const char *value)
     return parse_switch(value, &spec->rtscts);
 }
 
+static bool set_port(struct endpoint_spec *spec, const char *value)
+{
+    uint32_t port = 0;
+    uint32_t least = spec->kind == ENDPOINT_KDNET_HOST ? 0 : 1;
+    if (!parse_number(value, 10, PORT_MAX, &port) || port < least)
+        return false;
+    spec->port = (uint16_t)port;
+    return true;
+}
+
+static bool is_host_name(const char *host);
+
+static bool set_peer_host(struct endpoint_spec *spec, const char *value)
+{
+    if (!*value || !is_host_name(value))
+        return false;
+    memcpy(spec->host, value, strlen(value) + 1);
+    return true;
+}
+
+/* The path shares its place with nothing else of kdnet. */
+static bool set_key_file(struct endpoint_spec *spec, const char *value)
+{
+    memcpy(spec->path, value, strlen(value) + 1); /* fits: no part is longer than the text */
+    return *value;
+}
+
+static bool set_key(struct endpoint_spec *spec, const char *value)
+{
+    spec->has_key = kdnet_key_parse(&spec->key, value, NULL) == KD_OK;
+    return spec->has_key;
+}
+
+static bool set_version(struct endpoint_spec *spec, const char *value)
+{
+    uint32_t version = 0;
+    if (!parse_number(value, 10, UINT8_MAX, &version) || !version)
+        return false;
+    spec->version = (uint8_t)version;
+    return true;
+}
+
 static const struct option {
     const char *name;
     const char *example;
@@ -179,6 +233,12 @@ static const struct option {
     {"parity", "parity=none, parity=even or parity=odd", KINDS_SERIAL, set_parity},
     {"stop", "stop=1 or stop=2", KINDS_SERIAL, set_stop},
     {"rtscts", "rtscts", KINDS_SERIAL, set_rtscts},
+    {"host", "host=192.168.0.9 (where the debugger waits)", KINDS_TARGET, set_peer_host},
+    {"bind", "bind=192.168.0.9, bind=* or bind=::1 (an own address)", KINDS_HOST, set_peer_host},
+    {"port", "port=50000", KINDS_KDNET, set_port},
+    {"key-file", "key-file=kdnet.key", KINDS_KDNET, set_key_file},
+    {"key", "key=w.x.y.z (four numbers in base 36)", KINDS_KDNET, set_key},
+    {"version", "version=4", KINDS_TARGET, set_version},
 };
 
 #define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
@@ -208,12 +268,17 @@ static int parse_option(const struct parse *parse, char *text)
             return fail(parse, "option '%s' is not for %s; its options: %s", text,
                         kind_entry(kind)->name, option_list(kind, list, sizeof(list)));
         if (!options[i].set(parse->spec, value ? value : ""))
-            return fail(parse, "option '%s' cannot be '%.60s'; write %s", text, value ? value : "",
+            return fail(parse, "option '%s' cannot be '%.60s'; write %s", text,
+                        options[i].set == set_key ? "..."
+                        : value                   ? value
+                                                  : "",
                         options[i].example);
         return KD_OK;
     }
-    return fail(parse, "'%.60s' is no option of %s; its options: %s", text, kind_entry(kind)->name,
-                option_list(kind, list, sizeof(list)));
+    struct kdnet_key key;
+    bool is_key = kdnet_key_parse(&key, text, NULL) == KD_OK;
+    return fail(parse, "'%.60s' is no option of %s; its options: %s", is_key ? "..." : text,
+                kind_entry(kind)->name, option_list(kind, list, sizeof(list)));
 }
 
 /* Copies the part up to the next comma that has no backslash; returns where the next part starts,
@@ -247,6 +312,15 @@ static bool is_host_character(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            (c && strchr(".-_:%*", c));
+}
+
+static bool is_host_name(const char *host)
+{
+    size_t size = strlen(host);
+    for (size_t i = 0; i < size; i++)
+        if (!is_host_character(host[i]))
+            return false;
+    return size < ENDPOINT_HOST_MAX;
 }
 
 static int set_host(const struct parse *parse, const char *host, size_t size)
@@ -346,7 +420,8 @@ static int fail_kind(const struct parse *parse, const char *name)
         return fail(parse, "'%.60s' is no kind of endpoint; did you mean tcp:%.100s?", name, text);
     return fail(parse,
                 "'%.60s' is no kind of endpoint; use tcp:HOST:PORT, tcp-listen:PORT, unix:PATH, "
-                "unix-listen:PATH, serial:DEVICE, pty:LINK, exec:COMMAND or stdio",
+                "unix-listen:PATH, serial:DEVICE, pty:LINK, exec:COMMAND, stdio, kdnet-host:port=N "
+                "or kdnet-target:host=HOST,port=N",
                 name);
 }
 
@@ -360,8 +435,9 @@ static int parse_kind(const struct parse *parse, const char **body)
         if (strcmp(name, kinds[i].name) != 0)
             continue;
         parse->spec->kind = kinds[i].kind;
+        parse->spec->port = endpoint_spec_needs_key(parse->spec) ? KDNET_PORT_DEFAULT : 0;
         bool bare = parse->text[size] != ':';
-        if (bare && kinds[i].kind != ENDPOINT_STDIO)
+        if (bare && kinds[i].kind != ENDPOINT_STDIO && kinds[i].kind != ENDPOINT_KDNET_HOST)
             return fail(parse, "nothing follows '%s'; for example %s", name, kinds[i].example);
         *body = parse->text + size + (bare ? 0 : 1);
         return KD_OK;
@@ -381,6 +457,22 @@ static void set_defaults(struct endpoint_spec *spec)
     spec->data_bits = 8;
     spec->parity = 'n';
     spec->stop_bits = 1;
+    spec->version = KDNET_VERSION_DEFAULT;
+}
+
+/* After the options: what must be there, and the defaults of this kind. */
+static int finish_kdnet(const struct parse *parse)
+{
+    struct endpoint_spec *spec = parse->spec;
+    bool host = spec->kind == ENDPOINT_KDNET_HOST;
+    if (!host && !*spec->host)
+        return fail(parse, "host= is missing: where does the debugger wait? For example %s",
+                    kind_entry(spec->kind)->example);
+    if (host && !*spec->host)
+        memcpy(spec->host, "127.0.0.1", sizeof("127.0.0.1"));
+    if (spec->has_key && *spec->path)
+        return fail(parse, "key= and key-file= exclude each other");
+    return KD_OK;
 }
 
 int endpoint_parse(struct endpoint_spec *spec, const char *text, char message[ENDPOINT_MESSAGE_MAX])
@@ -397,18 +489,28 @@ int endpoint_parse(struct endpoint_spec *spec, const char *text, char message[EN
     if (spec->kind == ENDPOINT_EXEC)
         return parse_path(&parse, rest);
     char part[ENDPOINT_TEXT_MAX];
-    rest = next_part(rest, part);
-    rc = parse_body(&parse, part);
+    bool kdnet = endpoint_spec_needs_key(spec);
+    if (!kdnet) {
+        rest = next_part(rest, part);
+        rc = parse_body(&parse, part);
+    }
     while (rc >= 0 && rest) {
         rest = next_part(rest, part);
-        rc = parse_option(&parse, part);
+        if (*part || !kdnet || rest) /* "kdnet-host:" alone has no option */
+            rc = parse_option(&parse, part);
     }
-    return rc;
+    return rc >= 0 && kdnet ? finish_kdnet(&parse) : rc;
+}
+
+bool endpoint_spec_needs_key(const struct endpoint_spec *spec)
+{
+    return (KINDS_KDNET & KIND_BIT(spec->kind)) != 0;
 }
 
 bool endpoint_spec_waits(const struct endpoint_spec *spec)
 {
-    return endpoint_spec_listens(spec) || spec->kind == ENDPOINT_PTY || spec->kind == ENDPOINT_FIFO;
+    return endpoint_spec_listens(spec) || spec->kind == ENDPOINT_PTY ||
+           spec->kind == ENDPOINT_FIFO || endpoint_spec_needs_key(spec);
 }
 
 bool endpoint_spec_fifo(struct endpoint_spec *spec, const char *path)
@@ -476,6 +578,23 @@ static void add_options(struct line *line, const struct endpoint_spec *spec)
         add(line, ",rtscts");
 }
 
+static void add_kdnet(struct line *line, const struct endpoint_spec *spec)
+{
+    bool host = spec->kind == ENDPOINT_KDNET_HOST;
+    if (!host)
+        add(line, ":host=%s,port=%u", spec->host, spec->port);
+    else if (strcmp(spec->host, "127.0.0.1") != 0)
+        add(line, ":port=%u,bind=%s", spec->port, spec->host);
+    else
+        add(line, ":port=%u", spec->port);
+    if (spec->version != KDNET_VERSION_DEFAULT && !host)
+        add(line, ",version=%u", spec->version);
+    if (*spec->path) {
+        add(line, ",key-file=");
+        add_path(line, spec->path);
+    }
+}
+
 const char *endpoint_spec_text(const struct endpoint_spec *spec, char *text, size_t size)
 {
     struct line line = {text, size, 0};
@@ -488,6 +607,10 @@ const char *endpoint_spec_text(const struct endpoint_spec *spec, char *text, siz
         add(&line, strchr(spec->host, ':') ? ":[%s]:%u" : ":%s:%u", spec->host, spec->port);
         break;
     case ENDPOINT_STDIO:
+        break;
+    case ENDPOINT_KDNET_HOST:
+    case ENDPOINT_KDNET_TARGET:
+        add_kdnet(&line, spec);
         break;
     case ENDPOINT_EXEC:
         add(&line, ":%s", spec->path);

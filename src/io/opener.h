@@ -46,6 +46,7 @@ struct opener *opener_pty(void);
 struct opener *opener_exec(void);
 struct opener *opener_stdio(void);
 struct opener *opener_fifo(void);
+struct opener *opener_kdnet(void);
 
 /* Called by openers. REASON is one line without the endpoint's name. */
 void endpoint_opened(struct endpoint *endpoint, struct channel *channel, const char *peer);
@@ -57,6 +58,9 @@ void endpoint_say(struct endpoint *endpoint, enum endpoint_notice what, const ch
 /* Each handle or request that still needs the endpoint's memory holds it. */
 void endpoint_hold(struct endpoint *endpoint);
 void endpoint_release(struct endpoint *endpoint);
+
+/* Why an address cannot be listened on, with what to do; returns an error code. */
+int listen_error(const struct endpoint *endpoint, int error, char *message);
 
 /* "127.0.0.1:4555", "[::1]:4555". */
 void address_text(const struct sockaddr_storage *address, char *text, size_t size);

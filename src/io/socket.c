@@ -299,21 +299,20 @@ static void on_connection(uv_stream_t *server, int status)
     endpoint_accepted(endpoint, channel, peer);
 }
 
-static int listen_failed(struct endpoint *endpoint, int error, char *message)
+int listen_error(const struct endpoint *endpoint, int error, char *message)
 {
     const char *where = endpoint->where;
-    close_listener(endpoint);
+    bool has_path = endpoint->spec.kind == ENDPOINT_UNIX_LISTEN;
     switch (error) {
     case UV_EADDRINUSE:
         snprintf(message, ENDPOINT_MESSAGE_MAX,
                  "%.300s: already in use by another program; end that one or choose another %s",
-                 where, endpoint->spec.kind == ENDPOINT_TCP_LISTEN ? "port" : "path");
+                 where, has_path ? "path" : "port");
         return KD_E_BUSY;
     case UV_EACCES:
     case UV_EPERM:
         snprintf(message, ENDPOINT_MESSAGE_MAX, "%.300s: no permission to listen there; %s", where,
-                 endpoint->spec.kind == ENDPOINT_TCP_LISTEN ? "use a port from 1024 up"
-                                                            : "use a folder you may write to");
+                 has_path ? "use a folder you may write to" : "use a port from 1024 up");
         return KD_E_IO;
     case UV_EADDRNOTAVAIL:
         snprintf(message, ENDPOINT_MESSAGE_MAX,
@@ -336,6 +335,12 @@ static int listen_failed(struct endpoint *endpoint, int error, char *message)
                  uv_strerror(error));
         return KD_E_IO;
     }
+}
+
+static int listen_failed(struct endpoint *endpoint, int error, char *message)
+{
+    close_listener(endpoint);
+    return listen_error(endpoint, error, message);
 }
 
 static int bind_tcp(struct endpoint *endpoint, struct listener *listener)

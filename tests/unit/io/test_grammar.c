@@ -168,6 +168,9 @@ static void test_text_of_a_spec_parses_to_the_same(void **state)
         "serial:/dev/ttyUSB0,baud=9600,data=7,parity=odd,stop=2,rtscts",
         "exec:a, b\\,c",
         "stdio",
+        "kdnet-host:port=50000",
+        "kdnet-host:port=0,bind=*,key-file=/a\\,b",
+        "kdnet-target:host=::1,port=50000,version=2,retry=0",
     };
     (void)state;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -180,6 +183,52 @@ static void test_text_of_a_spec_parses_to_the_same(void **state)
     assert_string_equal(endpoint_spec_text(&spec, small, sizeof(small)), "tcp:[::");
 }
 
+static void test_kdnet(void **state)
+{
+    (void)state;
+    assert_host_port("kdnet-host", ENDPOINT_KDNET_HOST, "127.0.0.1", 50000);
+    assert_host_port("kdnet-host:", ENDPOINT_KDNET_HOST, "127.0.0.1", 50000);
+    assert_host_port("kdnet-host:port=0,bind=*", ENDPOINT_KDNET_HOST, "*", 0);
+    assert_host_port("kdnet-target:host=fe80::1%eth0,port=51111", ENDPOINT_KDNET_TARGET,
+                     "fe80::1%eth0", 51111);
+    struct endpoint_spec spec = parsed("kdnet-host:port=50001,key=1.2.3.z");
+    assert_true(endpoint_spec_needs_key(&spec));
+    assert_true(spec.has_key);
+    assert_int_equal(spec.key.bytes[24], 35);
+    assert_false(parsed("kdnet-host:key-file=/etc/a\\,key").has_key);
+    assert_path("kdnet-host:key-file=/etc/a\\,key", ENDPOINT_KDNET_HOST, "/etc/a,key");
+    assert_int_equal(parsed("kdnet-target:host=h").version, 4);
+    assert_int_equal(parsed("kdnet-target:host=h,version=5").version, 5);
+    assert_false(endpoint_spec_needs_key(&(struct endpoint_spec){.kind = ENDPOINT_TCP}));
+}
+
+/* Neither what a specification is written as nor any message may hold the key. */
+static void test_keys_are_never_shown(void **state)
+{
+    static const char *const wrong[] = {
+        "kdnet-host:key=secret.2.3.4.5",
+        "kdnet-host:key=secret.2.3.4,key-file=x",
+        "kdnet-host:key=secret.2.3.4,port=70000",
+        "kdnet-host:Key=secret.2.3.4",
+        "kdnet-host:secret.2.3.4",
+        "kdnet-host:port=50000,secret.2.3.4",
+        "kdnet-target:key=secret.2.3.4,port=50000",
+        "kdnet-target:host=a b,key=secret.2.3.4",
+        "kdnet-host:key=secret.2.3.!",
+    };
+    char message[ENDPOINT_MESSAGE_MAX], text[2 * ENDPOINT_TEXT_MAX];
+    struct endpoint_spec spec;
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_equal(endpoint_parse(&spec, wrong[i], message), KD_E_ARGUMENT);
+        if (strstr(message, "secret"))
+            fail_msg("%s", message);
+    }
+    spec = parsed("kdnet-target:host=h,key=secret.2.3.4");
+    assert_string_equal(endpoint_spec_text(&spec, text, sizeof(text)),
+                        "kdnet-target:host=h,port=50000");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +237,8 @@ int main(void)
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_wrong_ones_are_told_which_part_and_what_to_write),
         cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_kdnet),
+        cmocka_unit_test(test_keys_are_never_shown),
         cmocka_unit_test(test_text_of_a_spec_parses_to_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where a KDNET key comes from, in this order: key= of the endpoint; key-file= of the endpoint;
+ * --key-file; the environment (KDWIRE_KDNET_KEY); the person at the terminal.
+ */
+#ifndef KDWIRE_CLI_KEY_H
+#define KDWIRE_CLI_KEY_H
+
+#include "io/endpoint.h"
+
+/* Fills spec->key, if the endpoint needs one and it can be found. KEY_FILE is --key-file's value or
+ * NULL. Returns CLI_DONE, or says what is wrong and returns CLI_FAILED. */
+int cli_find_key(struct endpoint_spec *spec, const char *key_file);
+
+/* The same for a key that belongs to no endpoint; TEXT is the key itself or NULL. */
+int cli_read_key(struct kdnet_key *key, const char *text, const char *key_file);
+
+#endif
