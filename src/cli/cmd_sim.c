@@ -18,6 +18,9 @@ enum {
     TICK_MS = 5, /* how often the machine gets its share: short against a human, and few wake-ups */
     /* Largest share saved up while stopped: a machine that was held for an hour does not race. */
     SAVED_US = 50000,
+    /* A machine that cannot keep its speed is slower: the line must not wait for it. */
+    SLICE_US = 10000,
+    PIECE = 10000,         /* instructions between two looks at the clock */
     IMAGE_MAX = 256 << 20, /* a memory image above this was surely named by mistake */
     FAULT_READ_MAX = 4096,
     SPEED_DEFAULT = 1000000,
@@ -233,7 +236,7 @@ static bool take_speed(struct simulator *s, const char *text)
 {
     bool done = parse_number(text, 10, UINT32_MAX, &s->speed) && s->speed;
     if (!done)
-        cli_usage_error("--speed needs instructions per second, 1 or more, not '%s'", text);
+        cli_usage_error("--speed needs instructions per second, 1 to 4294967295, not '%s'", text);
     return done;
 }
 
@@ -464,6 +467,28 @@ static void feed_faulty(struct simulator *s, uint64_t now)
         sim_session_feed(&s->session, now, piece, size);
 }
 
+/* Whether the machine has run. */
+static bool run_piece(struct simulator *s, uint64_t now, uint64_t instructions)
+{
+    uint64_t retired = s->session.machine.cpus[0].retired;
+    sim_session_run(&s->session, now, instructions);
+    return s->session.machine.cpus[0].retired != retired;
+}
+
+static void run_machine(struct simulator *s, uint64_t now)
+{
+    uint64_t end = now + SLICE_US;
+    do {
+        /* A single step need not wait. */
+        uint64_t piece = s->share < 1 ? 1 : s->share < PIECE ? (uint64_t)s->share : PIECE;
+        if (!run_piece(s, now, piece))
+            return;
+        s->share = s->share > (double)piece ? s->share - (double)piece : 0;
+        now = now_us();
+    } while (s->share >= 1 && now < end);
+    s->share = s->share < PIECE ? s->share : 0; /* what it did not reach is forgotten */
+}
+
 /* Lets time work: late bytes, time-outs, the machine's share of instructions. */
 static void advance(struct simulator *s)
 {
@@ -479,13 +504,7 @@ static void advance(struct simulator *s)
     if (s->faulty)
         feed_faulty(s, now);
     flush_output(s, now); /* the acknowledgement leaves before the machine goes on */
-    uint64_t retired = s->session.machine.cpus[0].retired;
-    uint64_t budget = s->share < 1 ? 1 : (uint64_t)s->share; /* a single step need not wait */
-    sim_session_run(&s->session, now, budget);
-    bool ran = s->session.machine.cpus[0].retired != retired;
-    s->share = ran ? s->share - (double)budget : s->share;
-    if (s->share < 0)
-        s->share = 0;
+    run_machine(s, now);
     flush_output(s, now);
 }
 

@@ -163,6 +163,13 @@ def test_a_debugger_breaks_in_reads_and_goes():
         assert b"stop" in sim.errors
 
 
+def test_a_machine_that_cannot_keep_its_speed_does_not_hold_up_the_line():
+    with Sim("tcp-listen:0", "--speed", "4000000000") as sim, Debugger(sim.port()) as debugger:
+        debugger.break_in()
+        debugger.ask(GET_VERSION)
+        assert sim.end() == 0
+
+
 def test_boot_stop_waits_and_serves_one_debugger_after_the_other():
     with Sim("tcp-listen:0", "--boot-stop") as sim:
         port = sim.port()
