@@ -46,7 +46,7 @@ static struct vmbus_posting *post(struct vmbus_client *client, enum vmbus_messag
     memset(posting, 0, sizeof *posting);
     posting->connection = client->connection;
     posting->size = size;
-    kd_put_u32(posting->bytes, type);
+    kd_put_u32(posting->bytes, (uint32_t)type);
     return posting;
 }
 
