@@ -124,7 +124,7 @@ def start_machine(processes, folder):
         "-device", "virtio-blk-pci,drive=boot,bootindex=0",
         "-chardev", "socket,id=kd,host=127.0.0.1,port=0,server=on,wait=off,nodelay=on",
         "-serial", "chardev:kd", "-qmp", f"unix:{monitor},server=on,wait=off")
-    return serial_port_of(monitor)
+    return serial_port_of(monitor), monitor
 
 
 def symbol_offset(name):
@@ -146,7 +146,7 @@ def main():
     started = time.monotonic()
     try:
         say("Boot UEFI firmware in QEMU, COM1 on a TCP port")
-        port = start_machine(processes, folder)
+        port, monitor = start_machine(processes, folder)
         print(f"COM1 is tcp:127.0.0.1:{port}")
 
         say("Put the recording relay in front of it")
@@ -170,6 +170,7 @@ def main():
         result = subprocess.run([KDWIRE, "debug", f"unix:{door}", "--timeout", str(BOOT_LIMIT_S),
                                  "--script", script_file], timeout=BOOT_LIMIT_S * 2, check=False)
         processes.end(relay)
+        qmp_command(monitor, "quit")
 
         say("The session as it was recorded (first and last packets)")
         decoded = subprocess.run([KDWIRE, "decode", RECORDING], capture_output=True, text=True,
