@@ -15,11 +15,13 @@
  *   STOPPED    state change, Continue not acknowledged:
  *                equal to the last stop, no RESET sent  not decided: when the ACK comes, seek CHECK
  *                equal, RESET sent                      it did not run: DONE(TIMEOUT), STOP
- * repeated different                              it ran: RUN, DONE, STOP STOPPED    state change,
- * other request under way: equal, no RESET sent                   ignored (noise that looked like
- * break-in) equal, RESET sent                      target waits for requests: see below different
- * DONE(RESET), STOP STOPPED    SYNC id and not the reply               RESTARTED, DONE(RESET), then
- * as RUNNING any        detach acknowledged, disconnected       IDLE
+ *                different                              it ran: RUN, DONE, STOP
+ *   STOPPED    state change, other request under way:
+ *                equal, no RESET sent                   ignored (noise that looked like break-in)
+ *                equal, RESET sent                      target waits for requests: see below
+ *                different                              DONE(RESET), STOP
+ *   STOPPED    SYNC id and not the reply               RESTARTED, DONE(RESET), then as RUNNING
+ *   any        detach acknowledged, disconnected       IDLE
  *
  * The life of a request's packet:
  *
