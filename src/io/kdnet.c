@@ -380,10 +380,7 @@ static int prepare_host(struct kdnet_opener *kdnet, char *message)
     if (rc < 0)
         snprintf(message, ENDPOINT_MESSAGE_MAX, "%.300s: %s", endpoint->where, kd_error_text(rc));
     else
-        endpoint_say(endpoint, ENDPOINT_LISTENING, "%.300s%s", endpoint->where,
-                     !strcmp(endpoint->spec.host, "127.0.0.1")
-                         ? " (this machine only; bind=* is for targets elsewhere)"
-                         : "");
+        endpoint_say(endpoint, ENDPOINT_LISTENING, "%.480s", endpoint->where);
     return rc;
 }
 
@@ -478,11 +475,17 @@ static void attempt_kdnet(struct endpoint *endpoint)
 
 static void too_slow(struct endpoint *endpoint)
 {
+    bool own = !strcmp(endpoint->spec.host, "127.0.0.1");
     if (!is_host(endpoint))
         endpoint_say(endpoint, ENDPOINT_RETRYING,
                      "%.300s: no answer yet; does WinDbg wait there with this port and key, and "
                      "does its firewall let UDP port %u pass?",
                      endpoint->where, endpoint->spec.port);
+    else
+        endpoint_say(endpoint, ENDPOINT_RETRYING, "%.300s: no target has come yet%s",
+                     endpoint->where,
+                     own ? "; those on other machines can come with bind=* only"
+                         : "; does the firewall let its datagrams pass?");
 }
 
 static void on_timer_closed(uv_handle_t *handle)
