@@ -14,6 +14,7 @@ import time
 import pytest
 
 from relay_ends import KDWIRE, PATIENCE, Relay, wait_until
+from uefi.session import Session, symbol_offset
 
 KEY = "3lg.1.z.3w5e11264sgsf"
 OTHER_KEY = "3lg.1.z.3w5e11264sgse"
@@ -288,3 +289,23 @@ def test_bad_key_files_are_refused_without_showing_them(tmp_path, content, says,
     none = subprocess.run([KDWIRE, "debug", "kdnet-host:port=0", "-c", "q"], capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, start_new_session=True)
     assert none.returncode == 1 and "KDWIRE_KDNET_KEY" in none.stderr
+
+
+def test_firmware_is_debugged_through_two_relays_and_a_bad_network():
+    """kdwire debug - relay - KDNET, 2 % lost, doubled and reordered - relay - COM port - windbg.efi in QEMU."""
+    tick = symbol_offset("hello", "hello_tick")
+    commands = f"g; g; r; db @rip L400; bp hello+{tick:x}; g; r rip; k; eq @rsp-100 1122334455667788; dq @rsp-100 L1; t; bc *; qd"
+    with Session("break count=1", app="hello", attach=False) as machine:
+        machine.machine.kd.close()
+        near = Relay("tcp-listen:0", "kdnet-host:port=0")
+        with near, Network(kdnet_port(near, "target"), lose=0.02, repeat=0.02, reorder=0.02) as network:
+            with Relay(f"kdnet-target:host=127.0.0.1,port={network.port}", f"unix:{machine.machine.path('kd')}") as far:
+                near.wait("up", "target")
+                text = debug(f"tcp:127.0.0.1:{near.port('debugger')}", commands)
+                assert near.count("up", "target") == 1
+                far.stop()
+                assert far.summary()["target"]["dropped"] == 0
+        assert network.lost and network.repeated and network.reordered
+    assert f"Breakpoint 0 hit\nhello+0x{tick:x}:" in text
+    assert "11223344`55667788" in text
+    assert "hello from hello.efi" in text
