@@ -534,6 +534,7 @@ static void accept(struct kd_link *link, const struct kd_item *item,
     event->body_size = item->body_size;
 }
 
+/* On KDNET no id comes a second time, so a repeat stays one over a RESET. */
 static void reset_ids(struct kd_link *link, uint32_t carried)
 {
     if (link->profile->reset_carries_id) {
@@ -541,8 +542,8 @@ static void reset_ids(struct kd_link *link, uint32_t carried)
     } else {
         link->next = link->profile->after_reset;
         link->expect = link->profile->after_reset;
+        link->last.known = false;
     }
-    link->last.known = false;
     link->odd.known = false;
     link->pending.known = false;
     link->sync_sticks = false;
