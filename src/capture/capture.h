@@ -32,6 +32,8 @@ enum capture_framing {
     CAPTURE_UPPER_PDU, /* link type 252, dissector name "kd": one KD packet per record */
     CAPTURE_USER0,     /* link type 147: the KD packet alone */
     CAPTURE_RAW,       /* link type 252, dissector name "kd_stream": chunks as they were read */
+    CAPTURE_DATAGRAMS, /* link type 1: UDP datagrams (KDNET) in the IP and Ethernet frames of `ends`
+                        */
 };
 
 /* Link types (tcpdump.org/linktypes) the reader takes apart. */
@@ -52,6 +54,8 @@ enum {
     CAPTURE_PAYLOAD_MAX = 32768,
     /* A comment or a name, bytes: a few lines of text, cut beyond it. */
     CAPTURE_TEXT_MAX = 1024,
+    /* Keys that a file brings along, as lines "key=w.x.y.z": two ends may each have one. */
+    CAPTURE_SECRET_MAX = 256,
     /* The longest block capture_write makes: payload, comment, exported-PDU tags, block fields. */
     CAPTURE_BLOCK_MAX = CAPTURE_PAYLOAD_MAX + CAPTURE_TEXT_MAX + 256,
     /* Section header, two interfaces and the names: six texts and their fields. */
@@ -72,6 +76,8 @@ struct capture_writer_config {
     const char *comment;       /* of the section */
     const char *debugger_name; /* the debugger's endpoint, e.g. "unix-listen:kd.sock" */
     const char *target_name;
+    const char
+        *secret; /* CAPTURE_DATAGRAMS: lines "key=w.x.y.z", readable for whoever gets the file */
 };
 
 struct capture_writer {
@@ -82,12 +88,22 @@ struct capture_writer {
     uint8_t preamble[CAPTURE_PREAMBLE_MAX];
 };
 
+/* Who sent a datagram to whom. */
+struct capture_ends {
+    uint8_t ip_version; /* 4 or 6 */
+    uint8_t source[16]; /* 4 or 16 bytes are used */
+    uint8_t destination[16];
+    uint16_t source_port;
+    uint16_t destination_port;
+};
+
 struct capture_packet {
     enum capture_direction direction; /* CAPTURE_FROM_DEBUGGER or CAPTURE_FROM_TARGET */
     uint64_t time_ns;                 /* since 1970-01-01 UTC */
     const uint8_t *payload;           /* may be empty: a comment alone */
     size_t payload_size;              /* at most CAPTURE_PAYLOAD_MAX */
     const char *comment;              /* or NULL; cut after CAPTURE_TEXT_MAX bytes */
+    const struct capture_ends *ends;  /* CAPTURE_DATAGRAMS only; `direction` then does not matter */
 };
 
 /* Fills the preamble. KD_E_ARGUMENT for a format or framing that does not exist. */
@@ -169,6 +185,9 @@ int capture_reader_end(const struct capture_reader *reader);
 
 /* The format found ("pcapng", "pcap", "raw", or "unknown" before the first four bytes). */
 const char *capture_reader_format(const struct capture_reader *reader);
+
+/* The keys that the file has brought along so far, as the writer's `secret`; "" if none. */
+const char *capture_reader_secret(const struct capture_reader *reader);
 
 /* What was wrong, in words, with the offset in the file; "" while nothing is. */
 const char *capture_reader_problem(const struct capture_reader *reader);

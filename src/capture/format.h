@@ -13,6 +13,7 @@ enum {
     PCAPNG_SIMPLE_PACKET = 3,
     PCAPNG_NAME_RESOLUTION = 4,
     PCAPNG_ENHANCED_PACKET = 6,
+    PCAPNG_DECRYPTION_SECRETS = 10,
 
     PCAPNG_OPTION_END = 0,
     PCAPNG_OPTION_COMMENT = 1,
@@ -28,6 +29,9 @@ enum {
     PCAPNG_FLAGS_INBOUND = 1,
     PCAPNG_FLAGS_OUTBOUND = 2,
 };
+
+/* Type of our secrets block. None is registered for KDNET; others skip what they do not know. */
+#define PCAPNG_SECRETS_KDNET 0x4B444E54u /* "KDNT" */
 
 /* classic pcap */
 #define PCAP_MAGIC_US 0xA1B2C3D4u

@@ -34,7 +34,7 @@ static int gap_block(const struct capture_live *live, uint64_t time_ns, uint8_t 
              "missing here: %" PRIu64 " records (%" PRIu64 " bytes): this viewer was too slow; "
              "a recording made at the same time is complete",
              live->missed_records, live->missed_bytes);
-    const struct capture_packet packet = {CAPTURE_FROM_DEBUGGER, time_ns, NULL, 0, note};
+    const struct capture_packet packet = {CAPTURE_FROM_DEBUGGER, time_ns, NULL, 0, note, NULL};
     return capture_write(live->writer, &packet, out, size);
 }
 

@@ -65,6 +65,7 @@ struct capture_reader {
     unsigned interface_count;
     struct interface interfaces[CAPTURE_INTERFACES_MAX];
     char problem[PROBLEM_MAX];
+    char secret[CAPTURE_SECRET_MAX];
 };
 
 struct input {
@@ -380,6 +381,19 @@ static int read_section(struct capture_reader *reader, const uint8_t *body, size
     return KD_OK;
 }
 
+/* Secrets of other kinds are none of our business, and none is worth refusing the file. */
+static int read_secrets(struct capture_reader *reader, const uint8_t *body, size_t size)
+{
+    if (size < 8 || get32(reader, body) != PCAPNG_SECRETS_KDNET)
+        return KD_OK;
+    size_t length = get32(reader, body + 4);
+    if (length > size - 8 || length >= sizeof(reader->secret))
+        return KD_OK;
+    memcpy(reader->secret, body + 8, length);
+    reader->secret[length] = '\0';
+    return KD_OK;
+}
+
 static int read_block(struct capture_reader *reader, uint32_t type, const uint8_t *body,
                       size_t size, struct capture_record *record)
 {
@@ -388,6 +402,8 @@ static int read_block(struct capture_reader *reader, uint32_t type, const uint8_
         return read_section(reader, body, size);
     case PCAPNG_INTERFACE:
         return read_interface(reader, body, size);
+    case PCAPNG_DECRYPTION_SECRETS:
+        return read_secrets(reader, body, size);
     case PCAPNG_SIMPLE_PACKET:
         return read_simple_packet(reader, body, size, record);
     default:
@@ -398,7 +414,8 @@ static int read_block(struct capture_reader *reader, uint32_t type, const uint8_
 static bool is_of_interest(uint32_t type)
 {
     return type == PCAPNG_SECTION_HEADER || type == PCAPNG_INTERFACE ||
-           type == PCAPNG_ENHANCED_PACKET || type == PCAPNG_PACKET || type == PCAPNG_SIMPLE_PACKET;
+           type == PCAPNG_ENHANCED_PACKET || type == PCAPNG_PACKET ||
+           type == PCAPNG_SIMPLE_PACKET || type == PCAPNG_DECRYPTION_SECRETS;
 }
 
 /* A section header tells its byte order behind the length it is needed for. */
@@ -635,6 +652,11 @@ int capture_reader_end(const struct capture_reader *reader)
 const char *capture_reader_format(const struct capture_reader *reader)
 {
     return reader->format;
+}
+
+const char *capture_reader_secret(const struct capture_reader *reader)
+{
+    return reader->secret;
 }
 
 const char *capture_reader_problem(const struct capture_reader *reader)

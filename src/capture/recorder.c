@@ -59,7 +59,7 @@ static void give_to_sinks(struct recorder *recorder, size_t size, uint64_t time_
 static void write_record(struct recorder *recorder, enum capture_direction direction,
                          uint64_t time_ns, const uint8_t *payload, size_t size, const char *comment)
 {
-    const struct capture_packet packet = {direction, time_ns, payload, size, comment};
+    const struct capture_packet packet = {direction, time_ns, payload, size, comment, NULL};
     if (!recorder->sink_count)
         return;
     int block = capture_write(&recorder->writer, &packet, recorder->block, sizeof(recorder->block));

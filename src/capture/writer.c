@@ -141,6 +141,8 @@ static void section_header(struct out *out, const struct capture_writer_config *
 
 static uint16_t pcapng_link_type(enum capture_framing framing)
 {
+    if (framing == CAPTURE_DATAGRAMS)
+        return CAPTURE_LINK_ETHERNET;
     return framing == CAPTURE_USER0 ? CAPTURE_LINK_USER0 : CAPTURE_LINK_UPPER_PDU;
 }
 
@@ -182,9 +184,26 @@ static void name_record(struct out *out, const uint8_t *address, const char *nam
 
 static const uint8_t fake_ip[2][4] = {{192, 168, 0, 2}, {192, 168, 0, 1}};
 
+static void secrets(struct out *out, const char *secret)
+{
+    size_t block = block_begin(out, PCAPNG_DECRYPTION_SECRETS);
+    size_t size = text_size(secret);
+    out_u32(out, PCAPNG_SECRETS_KDNET);
+    out_u32(out, (uint32_t)size);
+    out_bytes(out, secret, size);
+    out_pad(out, size);
+    block_end(out, block);
+}
+
 static void pcapng_preamble(struct out *out, const struct capture_writer_config *config)
 {
     section_header(out, config);
+    if (config->framing == CAPTURE_DATAGRAMS) {
+        interface(out, config, "kdnet", "datagrams of KDNET", NULL);
+        if (config->secret && *config->secret)
+            secrets(out, config->secret);
+        return;
+    }
     interface(out, config, CAPTURE_NAME_DEBUGGER, "from the debugger to the target",
               config->debugger_name);
     interface(out, config, CAPTURE_NAME_TARGET, "from the target to the debugger",
@@ -230,45 +249,7 @@ static void pdu_tags(struct out *out, enum capture_framing framing, enum capture
     pdu_tag(out, EXPORTED_PDU_END, NULL, 0);
 }
 
-static void enhanced_packet(struct out *out, const struct capture_writer *writer,
-                            const struct capture_packet *packet)
-{
-    uint8_t flags[4];
-    kd_put_u32(flags, packet->direction == CAPTURE_FROM_DEBUGGER ? PCAPNG_FLAGS_OUTBOUND
-                                                                 : PCAPNG_FLAGS_INBOUND);
-    size_t block = block_begin(out, PCAPNG_ENHANCED_PACKET);
-    out_u32(out, (uint32_t)packet->direction);
-    out_u32(out, (uint32_t)(packet->time_ns >> 32));
-    out_u32(out, (uint32_t)packet->time_ns);
-    size_t lengths = out->size;
-    out_u64(out, 0);
-    size_t data = out->size;
-    if (writer->framing != CAPTURE_USER0)
-        pdu_tags(out, writer->framing, packet->direction);
-    out_bytes(out, packet->payload, packet->payload_size);
-    size_t size = out->size - data;
-    out_pad(out, size);
-    option_text(out, PCAPNG_OPTION_COMMENT, packet->comment);
-    option(out, PCAPNG_EPB_FLAGS, flags, sizeof(flags));
-    options_end(out);
-    block_end(out, block);
-    if (!out->full) {
-        kd_put_u32(out->bytes + lengths, (uint32_t)size);
-        kd_put_u32(out->bytes + lengths + 4, (uint32_t)size);
-    }
-}
-
-/* ---- classic pcap with fake UDP frames ---- */
-
-static void pcap_preamble(struct out *out)
-{
-    out_u32(out, PCAP_MAGIC_NS);
-    out_u16(out, 2); /* version 2.4 */
-    out_u16(out, 4);
-    out_u64(out, 0); /* time zone and accuracy: always 0 */
-    out_u32(out, PCAP_SNAP_LENGTH);
-    out_u32(out, CAPTURE_LINK_ETHERNET);
-}
+/* ---- frames around UDP datagrams ---- */
 
 /* The internet checksum's sum (RFC 1071) over SIZE bytes, added to SUM; not yet folded. */
 static uint32_t internet_sum(uint32_t sum, const uint8_t *bytes, size_t size)
@@ -290,11 +271,18 @@ static uint16_t internet_checksum(uint32_t sum)
 enum {
     ETHERNET_HEADER = 14,
     IPV4_HEADER = 20,
+    IPV6_HEADER = 40,
     UDP_HEADER = 8,
     IP_PROTOCOL_UDP = 17,
 };
 
-static void ipv4_header(struct out *out, uint16_t id, enum capture_direction from, size_t udp_size)
+static size_t address_size(const struct capture_ends *ends)
+{
+    return ends->ip_version == 6 ? 16 : 4;
+}
+
+static void ipv4_header(struct out *out, uint16_t id, const struct capture_ends *ends,
+                        size_t udp_size)
 {
     const uint8_t *header = out->bytes + out->size;
     out_be16(out, 0x4500); /* version 4, five words */
@@ -304,8 +292,8 @@ static void ipv4_header(struct out *out, uint16_t id, enum capture_direction fro
     out_be16(out, 64 << 8 | IP_PROTOCOL_UDP);
     size_t checksum = out->size;
     out_be16(out, 0);
-    out_bytes(out, fake_ip[from], 4);
-    out_bytes(out, fake_ip[!from], 4);
+    out_bytes(out, ends->source, 4);
+    out_bytes(out, ends->destination, 4);
     if (out->full)
         return;
     uint16_t sum = internet_checksum(internet_sum(0, header, IPV4_HEADER));
@@ -313,13 +301,22 @@ static void ipv4_header(struct out *out, uint16_t id, enum capture_direction fro
     out->bytes[checksum + 1] = (uint8_t)sum;
 }
 
-static void udp_datagram(struct out *out, const struct capture_packet *packet)
+static void ipv6_header(struct out *out, const struct capture_ends *ends, size_t udp_size)
 {
-    enum capture_direction from = packet->direction;
+    out_be32(out, 0x60000000); /* version 6 */
+    out_be16(out, (uint16_t)udp_size);
+    out_be16(out, IP_PROTOCOL_UDP << 8 | 64);
+    out_bytes(out, ends->source, 16);
+    out_bytes(out, ends->destination, 16);
+}
+
+static void udp_datagram(struct out *out, const struct capture_packet *packet,
+                         const struct capture_ends *ends)
+{
     uint16_t udp_size = (uint16_t)(UDP_HEADER + packet->payload_size);
     const uint8_t *datagram = out->bytes + out->size;
-    out_be16(out, fake_port[from]);
-    out_be16(out, fake_port[!from]);
+    out_be16(out, ends->source_port);
+    out_be16(out, ends->destination_port);
     out_be16(out, udp_size);
     size_t checksum = out->size;
     out_be16(out, 0);
@@ -327,7 +324,8 @@ static void udp_datagram(struct out *out, const struct capture_packet *packet)
     if (out->full)
         return;
     /* the pseudo header: addresses, protocol, length */
-    uint32_t sum = internet_sum(0, fake_ip[0], 4) + internet_sum(0, fake_ip[1], 4);
+    uint32_t sum = internet_sum(0, ends->source, address_size(ends)) +
+                   internet_sum(0, ends->destination, address_size(ends));
     sum += IP_PROTOCOL_UDP + (uint32_t)udp_size;
     uint16_t folded = internet_checksum(internet_sum(sum, datagram, udp_size));
     if (!folded)
@@ -336,30 +334,98 @@ static void udp_datagram(struct out *out, const struct capture_packet *packet)
     out->bytes[checksum + 1] = (uint8_t)folded;
 }
 
-static void pcap_udp_record(struct out *out, struct capture_writer *writer,
-                            const struct capture_packet *packet)
+/* An Ethernet frame around the payload; FROM says which of the two made-up stations sent it. */
+static void udp_frame(struct out *out, struct capture_writer *writer,
+                      const struct capture_packet *packet, const struct capture_ends *ends,
+                      unsigned from)
 {
     /* Locally administered unicast addresses ("kd" and the end's number): the broadcast source
      * of older tools made Wireshark warn at every packet. */
     static const uint8_t mac[2][6] = {{2, 'k', 'd', 0, 0, 2}, {2, 'k', 'd', 0, 0, 1}};
+    size_t udp_size = UDP_HEADER + packet->payload_size;
+    out_bytes(out, mac[!from], 6);
+    out_bytes(out, mac[from], 6);
+    out_be16(out, ends->ip_version == 6 ? 0x86DD : 0x0800);
+    if (ends->ip_version == 6)
+        ipv6_header(out, ends, udp_size);
+    else
+        ipv4_header(out, writer->ip_id++, ends, udp_size);
+    udp_datagram(out, packet, ends);
+}
+
+static void packet_data(struct out *out, struct capture_writer *writer,
+                        const struct capture_packet *packet)
+{
+    if (writer->framing == CAPTURE_DATAGRAMS) {
+        udp_frame(out, writer, packet, packet->ends, packet->direction);
+        return;
+    }
+    if (writer->framing != CAPTURE_USER0)
+        pdu_tags(out, writer->framing, packet->direction);
+    out_bytes(out, packet->payload, packet->payload_size);
+}
+
+static void enhanced_packet(struct out *out, struct capture_writer *writer,
+                            const struct capture_packet *packet)
+{
+    uint8_t flags[4];
+    kd_put_u32(flags, packet->direction == CAPTURE_FROM_DEBUGGER ? PCAPNG_FLAGS_OUTBOUND
+                                                                 : PCAPNG_FLAGS_INBOUND);
+    size_t block = block_begin(out, PCAPNG_ENHANCED_PACKET);
+    bool datagram = writer->framing == CAPTURE_DATAGRAMS;
+    out_u32(out, datagram ? 0 : (uint32_t)packet->direction); /* the interface */
+    out_u32(out, (uint32_t)(packet->time_ns >> 32));
+    out_u32(out, (uint32_t)packet->time_ns);
+    size_t lengths = out->size;
+    out_u64(out, 0);
+    size_t data = out->size;
+    packet_data(out, writer, packet);
+    size_t size = out->size - data;
+    out_pad(out, size);
+    option_text(out, PCAPNG_OPTION_COMMENT, packet->comment);
+    if (!datagram)
+        option(out, PCAPNG_EPB_FLAGS, flags, sizeof(flags));
+    options_end(out);
+    block_end(out, block);
+    if (!out->full) {
+        kd_put_u32(out->bytes + lengths, (uint32_t)size);
+        kd_put_u32(out->bytes + lengths + 4, (uint32_t)size);
+    }
+}
+
+/* ---- classic pcap with fake UDP frames ---- */
+
+static void pcap_preamble(struct out *out)
+{
+    out_u32(out, PCAP_MAGIC_NS);
+    out_u16(out, 2); /* version 2.4 */
+    out_u16(out, 4);
+    out_u64(out, 0); /* time zone and accuracy: always 0 */
+    out_u32(out, PCAP_SNAP_LENGTH);
+    out_u32(out, CAPTURE_LINK_ETHERNET);
+}
+
+static void pcap_udp_record(struct out *out, struct capture_writer *writer,
+                            const struct capture_packet *packet)
+{
+    enum capture_direction from = packet->direction;
+    struct capture_ends ends = {
+        .ip_version = 4, .source_port = fake_port[from], .destination_port = fake_port[!from]};
+    memcpy(ends.source, fake_ip[from], 4);
+    memcpy(ends.destination, fake_ip[!from], 4);
     uint32_t size = (uint32_t)(ETHERNET_HEADER + IPV4_HEADER + UDP_HEADER + packet->payload_size);
     out_u32(out, (uint32_t)(packet->time_ns / 1000000000u));
     out_u32(out, (uint32_t)(packet->time_ns % 1000000000u));
     out_u32(out, size);
     out_u32(out, size);
-    out_bytes(out, mac[!packet->direction], 6);
-    out_bytes(out, mac[packet->direction], 6);
-    out_be16(out, 0x0800); /* IPv4 */
-    ipv4_header(out, writer->ip_id, packet->direction, UDP_HEADER + packet->payload_size);
-    udp_datagram(out, packet);
-    writer->ip_id++;
+    udp_frame(out, writer, packet, &ends, from);
 }
 
 /* ---- Public ---- */
 
 int capture_writer_init(struct capture_writer *writer, const struct capture_writer_config *config)
 {
-    if (config->format > CAPTURE_PCAP_UDP || config->framing > CAPTURE_RAW)
+    if (config->format > CAPTURE_PCAP_UDP || config->framing > CAPTURE_DATAGRAMS)
         return KD_E_ARGUMENT;
     writer->format = config->format;
     writer->framing = config->framing;
@@ -378,6 +444,8 @@ int capture_write(struct capture_writer *writer, const struct capture_packet *pa
 {
     struct out block = {out, 0, room, false};
     if (packet->direction > CAPTURE_FROM_TARGET)
+        return KD_E_ARGUMENT;
+    if (writer->framing == CAPTURE_DATAGRAMS && !packet->ends)
         return KD_E_ARGUMENT;
     if (packet->payload_size > CAPTURE_PAYLOAD_MAX)
         return KD_E_TOO_LONG;

@@ -13,8 +13,10 @@
 #include "capture/capture.h"
 #include "cli.h"
 #include "decode_stats.h"
+#include "kdnet/overhear.h"
 #include "kdwire/decode.h"
 #include "kdwire/error.h"
+#include "key.h"
 
 enum {
     /* One read of the input; also how far into a raw stream a packet must be found, so that a file
@@ -42,6 +44,9 @@ static const char help_text[] =
     "  -r, --relative           times in seconds since the first packet\n"
     "      --framing FORM       serial (a trailer byte ends data packets) or kdnet (none);\n"
     "                           without this option the first data packet decides\n"
+    "      --key-file FILE      decrypt KDNET with the key in FILE; without this option, with the\n"
+    "                           one in KDWIRE_KDNET_KEY, or that the recording brings along\n"
+    "      --key KEY            the same with this key (others see it in the list of processes)\n"
     "      --raw                FILE is a raw byte stream, whatever it begins with\n"
     "      --sender WHO         who sent a raw stream: debugger or target; without this\n"
     "                           option requests and replies are told apart by contents\n"
@@ -54,6 +59,7 @@ struct options {
     const char *input; /* the argument */
     const char *path;  /* for messages */
     bool verbose, json, stats, relative, raw, has_framing;
+    const char *key, *key_file;
     enum kd_framing framing;
     enum kd_direction direction; /* UNKNOWN = both */
     enum capture_direction sender;
@@ -72,6 +78,7 @@ struct lane {
 
 struct decoder {
     const struct options *options;
+    const struct capture_reader *reader;
     struct lane lanes[3]; /* by enum kd_direction */
     bool framing_known;
     struct kd_decode_session session;
@@ -79,7 +86,10 @@ struct decoder {
     uint64_t first_ns, record;
     uint64_t found;              /* packets and break-ins */
     uint64_t encrypted, foreign; /* records that hold no KD bytes */
-    uint64_t missing;            /* bytes the capturing program cut off */
+    struct kdnet_overhear overhear;
+    bool has_key;
+    uint64_t decrypted;
+    uint64_t missing; /* bytes the capturing program cut off */
 };
 
 /* ---- what to show ---- */
@@ -337,20 +347,22 @@ static enum kd_direction direction_of(enum capture_direction from)
     }
 }
 
-static void print_comment(const struct decoder *decoder, const struct capture_record *record)
+/* A line that is no packet; KIND in JSON, MARK before it in text. */
+static void print_remark(const struct decoder *decoder, const struct capture_record *record,
+                         const char *kind, const char *mark, const char *text, size_t size)
 {
     if (decoder->stats || decoder->options->filter_count)
         return;
     uint64_t ns = record->has_time ? record->time_ns : NO_TIME;
     if (decoder->options->json) {
         print_json_start(decoder, ns);
-        fputs("\"kind\":\"comment\",\"text\":\"", stdout);
+        printf("\"kind\":\"%s\",\"text\":\"", kind);
     } else {
         print_time(decoder, ns);
-        fputs("# ", stdout);
+        fputs(mark, stdout);
     }
-    for (size_t i = 0; i < record->comment_size; i++) {
-        unsigned char c = (unsigned char)record->comment[i];
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)text[i];
         if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\')
             putchar(c);
         else if (decoder->options->json)
@@ -361,6 +373,11 @@ static void print_comment(const struct decoder *decoder, const struct capture_re
             printf("\\x%02x", c);
     }
     puts(decoder->options->json ? "\"}" : "");
+}
+
+static void print_comment(const struct decoder *decoder, const struct capture_record *record)
+{
+    print_remark(decoder, record, "comment", "# ", record->comment, record->comment_size);
 }
 
 /* One record is one packet, so that a cut one is not completed by what follows. */
@@ -394,6 +411,90 @@ static void take_kd(struct decoder *decoder, const struct capture_record *record
         flush_lane(decoder, direction);
 }
 
+/* ---- KDNET ---- */
+
+/* A datagram that carries no packet: how a session begins and is kept. */
+static void print_kdnet(const struct decoder *decoder, const struct capture_record *record,
+                        const struct kdnet_datagram *datagram)
+{
+    struct kdnet_poke poke;
+    const char *what = "an unknown payload";
+    char text[160];
+    bool control = datagram->channel == KDNET_CONTROL;
+    bool is_poke = control && !datagram->from_debugger &&
+                   kdnet_poke_get(&poke, datagram->payload, datagram->payload_size) == KD_OK;
+    if (is_poke && poke.host.port && !decoder->options->verbose)
+        return; /* keep-alives, every three seconds */
+    if (is_poke)
+        what = poke.host.port ? "poke of a target that has a session"
+                              : "poke: a target looks for its debugger";
+    else if (control && kdnet_response_client_key(datagram->payload, datagram->payload_size))
+        what = "response: a session begins";
+    else if (datagram->payload_size == KDNET_CONNECTION_CHECK_SIZE && !datagram->from_debugger)
+        what = "connection check";
+    snprintf(text, sizeof(text), "KDNET %s %s: version %u, sequence %llu, %s",
+             datagram->from_debugger ? "to target" : "to debugger", control ? "control" : "data",
+             datagram->version, (unsigned long long)datagram->sequence, what);
+    print_remark(decoder, record, "kdnet", "= ", text, strlen(text));
+}
+
+static bool holds_kd(const struct kdnet_datagram *datagram)
+{
+    return datagram->channel == KDNET_DATA &&
+           (has_header(datagram->payload, datagram->payload_size) ||
+            (datagram->payload_size == 1 && datagram->payload[0] == KD_BREAK_IN_BYTE));
+}
+
+static int use_key(struct decoder *decoder, struct kdnet_key *key)
+{
+    int rc = kdnet_overhear_open(&decoder->overhear, key);
+    kdnet_key_wipe(key);
+    decoder->has_key = rc >= 0;
+    if (rc < 0)
+        cli_error("KDNET cannot be decrypted: %s", kd_error_text(rc));
+    return rc < 0 ? CLI_FAILED : CLI_DONE;
+}
+
+/* The first key that the recording brings along. */
+static void use_recorded_key(struct decoder *decoder)
+{
+    static const char name[] = "key=";
+    const char *secret = capture_reader_secret(decoder->reader);
+    char text[CAPTURE_SECRET_MAX];
+    struct kdnet_key key;
+    if (strncmp(secret, name, sizeof(name) - 1) != 0)
+        return;
+    snprintf(text, sizeof(text), "%s", secret + sizeof(name) - 1);
+    text[strcspn(text, "\n")] = '\0';
+    if (kdnet_key_parse(&key, text, NULL) == KD_OK)
+        use_key(decoder, &key);
+}
+
+static void take_kdnet(struct decoder *decoder, const struct capture_record *record)
+{
+    struct kdnet_datagram datagram;
+    if (!decoder->has_key)
+        use_recorded_key(decoder);
+    if (decoder->first_ns == NO_TIME && record->has_time)
+        decoder->first_ns = record->time_ns;
+    if (!decoder->has_key ||
+        kdnet_overhear(&decoder->overhear, record->payload, record->payload_size, &datagram) < 0) {
+        decoder->encrypted++;
+        return;
+    }
+    decoder->decrypted++;
+    if (!holds_kd(&datagram)) {
+        print_kdnet(decoder, record, &datagram);
+        return;
+    }
+    enum kd_direction direction = datagram.from_debugger ? KD_TO_TARGET : KD_TO_DEBUGGER;
+    if (!decoder->framing_known)
+        set_framing(decoder, KD_FRAMING_KDNET);
+    take_bytes(decoder, direction, record->has_time ? record->time_ns : NO_TIME, datagram.payload,
+               datagram.payload_size, true);
+    flush_lane(decoder, direction); /* a datagram is a whole packet */
+}
+
 static void take_record(struct decoder *decoder, const struct capture_record *record)
 {
     decoder->record = record->number;
@@ -402,7 +503,7 @@ static void take_record(struct decoder *decoder, const struct capture_record *re
     if (record->content == CAPTURE_CONTENT_KD) {
         take_kd(decoder, record);
     } else if (record->content == CAPTURE_CONTENT_KDNET) {
-        decoder->encrypted++;
+        take_kdnet(decoder, record);
     } else if (record->payload_size) {
         decoder->foreign++;
     }
@@ -566,16 +667,35 @@ static int report_end(const struct decoder *decoder)
     if (decoder->missing)
         cli_error("%s: %llu bytes of the traffic are missing in it: they were not captured", path,
                   (unsigned long long)decoder->missing);
-    if (decoder->encrypted)
-        cli_error("%s: %llu records are encrypted KDNET datagrams, which are not shown", path,
-                  (unsigned long long)decoder->encrypted);
+    if (decoder->encrypted && decoder->has_key)
+        cli_error("%s: %llu KDNET datagrams do not fit the key and are not shown: another key, or "
+                  "the beginning of their session (the debugger's response) was not recorded",
+                  path, (unsigned long long)decoder->encrypted);
+    else if (decoder->encrypted)
+        cli_error("%s: %llu records are encrypted KDNET datagrams, which are not shown; give the "
+                  "key with --key-file FILE",
+                  path, (unsigned long long)decoder->encrypted);
     if (decoder->foreign)
         cli_error("%s: %llu records are not KD and are not shown", path,
                   (unsigned long long)decoder->foreign);
-    if (decoder->found || decoder->encrypted)
+    if (decoder->found || decoder->decrypted || (decoder->encrypted && !decoder->has_key))
         return CLI_DONE;
+    if (decoder->encrypted)
+        return CLI_FAILED;
     cli_error("%s: no KD packet is in it", path);
     return CLI_FAILED;
+}
+
+/* Without a key everything but KDNET is shown; nobody is asked for one. */
+static int find_key(struct decoder *decoder)
+{
+    const struct options *options = decoder->options;
+    struct kdnet_key key;
+    if (!options->key && !options->key_file && !cli_key_in_environment())
+        return CLI_DONE;
+    if (cli_read_key(&key, options->key, options->key_file) != CLI_DONE)
+        return CLI_FAILED;
+    return use_key(decoder, &key);
 }
 
 static int decode(const struct options *options)
@@ -593,6 +713,7 @@ static int decode(const struct options *options)
         goto out;
     }
     decoder->options = options;
+    decoder->reader = reader;
     decoder->first_ns = NO_TIME;
     decoder->framing_known = options->has_framing;
     for (size_t i = 0; i < 3; i++) {
@@ -603,6 +724,8 @@ static int decode(const struct options *options)
         cli_error("out of memory");
         goto out;
     }
+    if (find_key(decoder) != CLI_DONE)
+        goto out;
     fd = open_input(options->input);
     if (fd < 0)
         goto out;
@@ -616,8 +739,10 @@ static int decode(const struct options *options)
 out:
     if (fd > STDIN_FILENO)
         close(fd);
-    if (decoder)
+    if (decoder) {
         decode_stats_free(decoder->stats);
+        kdnet_overhear_close(&decoder->overhear);
+    }
     free(buffer);
     capture_reader_free(reader);
     free(decoder);
@@ -713,7 +838,7 @@ static int parse_sender(struct options *options, const char *text)
     return CLI_DONE;
 }
 
-enum { OPTION_FRAMING = 256, OPTION_RAW, OPTION_SENDER };
+enum { OPTION_FRAMING = 256, OPTION_RAW, OPTION_SENDER, OPTION_KEY, OPTION_KEY_FILE };
 
 static const struct option long_options[] = {
     {"verbose", no_argument, NULL, 'v'},
@@ -723,6 +848,8 @@ static const struct option long_options[] = {
     {"direction", required_argument, NULL, 'd'},
     {"relative", no_argument, NULL, 'r'},
     {"framing", required_argument, NULL, OPTION_FRAMING},
+    {"key", required_argument, NULL, OPTION_KEY},
+    {"key-file", required_argument, NULL, OPTION_KEY_FILE},
     {"raw", no_argument, NULL, OPTION_RAW},
     {"sender", required_argument, NULL, OPTION_SENDER},
     {"help", no_argument, NULL, 'h'},
@@ -750,6 +877,12 @@ static int parse_option(struct options *options, int option, char **argv)
         return CLI_DONE;
     case OPTION_FRAMING:
         return parse_framing(options, optarg);
+    case OPTION_KEY:
+        options->key = optarg;
+        return CLI_DONE;
+    case OPTION_KEY_FILE:
+        options->key_file = optarg;
+        return CLI_DONE;
     case OPTION_RAW:
         options->raw = true;
         return CLI_DONE;

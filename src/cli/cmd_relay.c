@@ -29,6 +29,9 @@ static const char help_text[] =
     "      --rotate-size N    begin a new file after N bytes (K, M, G may follow)\n"
     "      --rotate-time N    begin a new file after N seconds (m, h may follow)\n"
     "      --keep N           of rotated files keep the newest N\n"
+    "      --record-datagrams FILE  record the datagrams of KDNET ends as they are on the wire;\n"
+    "                         encrypted: 'kdwire decode --key-file' and Wireshark read them\n"
+    "      --record-key       put the key into that file: whoever gets it can read it\n"
     "  -l, --live FIFO        a named pipe with the recording for Wireshark (may be repeated)\n"
     "  -o, --observe END      give the recording to whoever reads at END (may be repeated), e.g.\n"
     "                         tcp-listen:19000 for wireshark -k -i TCP@127.0.0.1:19000\n"
@@ -62,7 +65,9 @@ static const char help_text[] =
 struct relay_options {
     const char *ends[2];
     const char *key_file;
-    const char *record;
+    const char *record, *datagrams;
+    bool record_key;
+    struct capture_file_config datagrams_file;
     struct capture_file_config file;
     struct capture_writer_config writer;
     struct endpoint_spec observers[OBSERVER_ENDS_MAX];
@@ -178,6 +183,8 @@ enum {
     OPTION_ROTATE_TIME,
     OPTION_KEEP,
     OPTION_KEY_FILE,
+    OPTION_DATAGRAMS,
+    OPTION_RECORD_KEY,
     OPTION_NO_STATUS,
     OPTION_HELP,
 };
@@ -199,6 +206,8 @@ static const struct option long_options[] = {
     {"once", no_argument, NULL, '1'},
     {"quiet", no_argument, NULL, 'q'},
     {"verbose", no_argument, NULL, 'v'},
+    {"record-datagrams", required_argument, NULL, OPTION_DATAGRAMS},
+    {"record-key", no_argument, NULL, OPTION_RECORD_KEY},
     {"key-file", required_argument, NULL, OPTION_KEY_FILE},
     {"no-status", no_argument, NULL, OPTION_NO_STATUS},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -217,8 +226,14 @@ static int parse_option(struct relay_options *options, int option, const char *v
     case 'r':
         options->record = value;
         return 0;
+    case OPTION_DATAGRAMS:
+        options->datagrams = value;
+        return 0;
+    case OPTION_RECORD_KEY:
+        options->record_key = true;
+        return 0;
     case OPTION_OVERWRITE:
-        options->file.replace = true;
+        options->file.replace = options->datagrams_file.replace = true;
         return 0;
     case OPTION_FORMAT:
         return parse_format(options, value);
@@ -305,14 +320,20 @@ static int parse_ends(const struct relay_options *options, struct relay_config *
 }
 
 /* Options that would do nothing: the user means a recording and would not get one. */
-static int check_recording(const struct relay_options *options)
+static int check_recording(const struct relay_options *options, const struct relay_config *config)
 {
+    bool kdnet =
+        endpoint_spec_needs_key(&config->ends[0]) || endpoint_spec_needs_key(&config->ends[1]);
+    if (options->datagrams && !kdnet)
+        return cli_usage_error("--record-datagrams needs a KDNET end");
+    if (options->record_key && !options->datagrams)
+        return cli_usage_error("--record-key needs --record-datagrams FILE");
     bool rotates = options->file.rotate_size || options->file.rotate_time_ns;
     if (options->file.keep && !rotates)
         return cli_usage_error("--keep needs --rotate-size or --rotate-time");
     if (rotates && !options->record)
         return cli_usage_error("--rotate-size and --rotate-time need --record FILE");
-    if (options->file.replace && !options->record)
+    if (options->file.replace && !options->record && !options->datagrams)
         return cli_usage_error("--overwrite needs --record FILE");
     if (options->shaped && !options->record && !options->observer_count)
         return cli_usage_error("--format and --framing need --record, --live or --observe");
@@ -410,6 +431,20 @@ static int run_relay(const struct relay_config *config)
     return run.exit_code;
 }
 
+/* The keys of the ends, for the file of their datagrams. */
+static const char *secret_of(const struct relay_config *config, char secret[CAPTURE_SECRET_MAX])
+{
+    size_t size = 0;
+    secret[0] = '\0';
+    for (int i = 0; i < 2; i++) {
+        char text[KDNET_KEY_TEXT_MAX];
+        if (config->ends[i].has_key)
+            size += (size_t)snprintf(secret + size, CAPTURE_SECRET_MAX - size, "key=%s\n",
+                                     kdnet_key_text(&config->ends[i].key, text));
+    }
+    return secret;
+}
+
 int cmd_relay(int argc, char **argv)
 {
     static struct relay_options options; /* large: the observers' specifications */
@@ -426,6 +461,7 @@ int cmd_relay(int argc, char **argv)
         .observer_count = options.observer_count,
         .writer = options.writer,
         .record = options.record ? &options.file : NULL,
+        .datagrams = options.datagrams ? &options.datagrams_file : NULL,
         .pace = options.pace,
         .once = options.once,
         .event = on_event,
@@ -433,11 +469,15 @@ int cmd_relay(int argc, char **argv)
     };
     rc = parse_ends(&options, &config);
     if (!rc)
-        rc = check_recording(&options);
+        rc = check_recording(&options, &config);
     if (rc)
         return rc;
     options.file.path = options.record;
-    options.file.create = output_create_private;
+    options.datagrams_file.path = options.datagrams;
+    options.file.create = options.datagrams_file.create = output_create_private;
+    char secret[CAPTURE_SECRET_MAX];
+    if (options.record_key)
+        config.writer.secret = secret_of(&config, secret);
     config.writer.program = "kdwire " KDWIRE_VERSION;
     config.writer.debugger_name = endpoint_spec_text(&config.ends[0], names[0], sizeof(names[0]));
     config.writer.target_name = endpoint_spec_text(&config.ends[1], names[1], sizeof(names[1]));

@@ -93,6 +93,11 @@ static int find(struct kdnet_key *key, const char *key_file)
     return text ? take_text(key, text, environment) : ask(key);
 }
 
+bool cli_key_in_environment(void)
+{
+    return getenv(environment) != NULL;
+}
+
 int cli_find_key(struct endpoint_spec *spec, const char *key_file)
 {
     if (!endpoint_spec_needs_key(spec) || spec->has_key)

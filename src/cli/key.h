@@ -12,6 +12,9 @@
  * NULL. Returns CLI_DONE, or says what is wrong and returns CLI_FAILED. */
 int cli_find_key(struct endpoint_spec *spec, const char *key_file);
 
+/* Whether KDWIRE_KDNET_KEY is set. */
+bool cli_key_in_environment(void);
+
 /* The same for a key that belongs to no endpoint; TEXT is the key itself or NULL. */
 int cli_read_key(struct kdnet_key *key, const char *text, const char *key_file);
 

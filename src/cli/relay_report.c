@@ -179,6 +179,19 @@ void relay_report_status(struct relay_report *report, const struct relay *relay)
     fflush(stderr);
 }
 
+static void json_kdnet(const struct relay_side *side)
+{
+    const struct kdnet_stats *kdnet = &side->kdnet;
+    if (endpoint_spec_needs_key(&side->endpoint.spec))
+        printf(",\"kdnet\":{\"sessions\":%" PRIu64 ",\"data_in\":%" PRIu64 ",\"data_out\":%" PRIu64
+               ",\"pokes_in\":%" PRIu64 ",\"pokes_out\":%" PRIu64 ",\"not_authentic\":%" PRIu64
+               ",\"repeated\":%" PRIu64 ",\"malformed\":%" PRIu64 ",\"reflected\":%" PRIu64
+               ",\"stray\":%" PRIu64 "}",
+               kdnet->sessions, kdnet->data_in, kdnet->data_out, kdnet->pokes_in, kdnet->pokes_out,
+               kdnet->not_authentic, kdnet->repeated, kdnet->malformed, kdnet->reflected,
+               kdnet->stray);
+}
+
 static void json_summary(const struct relay_report *report, const struct relay *relay)
 {
     const struct monitor *monitor = &relay->monitor;
@@ -187,10 +200,12 @@ static void json_summary(const struct relay_report *report, const struct relay *
         const struct relay_side *side = &relay->sides[i];
         printf(",\"%s\":{\"received\":%" PRIu64 ",\"forwarded\":%" PRIu64 ",\"dropped\":%" PRIu64
                ",\"connections\":%u,\"packets\":%" PRIu64 ",\"resends\":%" PRIu64
-               ",\"damaged\":%" PRIu64 "}",
+               ",\"damaged\":%" PRIu64,
                i == RELAY_DEBUGGER ? "debugger" : "target", side->received, side->forwarded,
                side->dropped, side->connections, monitor->side[i].packets, monitor->side[i].resends,
                monitor->side[i].damaged);
+        json_kdnet(side);
+        putchar('}');
     }
     uint64_t trips = monitor->round_trips ? monitor->round_trips : 1;
     printf(",\"stops\":%" PRIu64 ",\"breakins\":%" PRIu64 ",\"resets\":%" PRIu64
@@ -203,6 +218,18 @@ static void json_summary(const struct relay_report *report, const struct relay *
            (double)monitor->round_trip_max_ns / 1e3, relay->recorder.records,
            relay->observers.missed_total, report->unsaid);
     fflush(stdout);
+}
+
+static void kdnet_summary(const struct relay_side *side, const char *name)
+{
+    const struct kdnet_stats *kdnet = &side->kdnet;
+    if (!endpoint_spec_needs_key(&side->endpoint.spec))
+        return;
+    cli_error("KDNET of the %s: %" PRIu64 " sessions, %" PRIu64 " datagrams came and %" PRIu64
+              " went; dropped: %" PRIu64 " not authentic, %" PRIu64 " repeated, %" PRIu64
+              " malformed, %" PRIu64 " other",
+              name, kdnet->sessions, kdnet->data_in, kdnet->data_out, kdnet->not_authentic,
+              kdnet->repeated, kdnet->malformed, kdnet->reflected + kdnet->stray);
 }
 
 void relay_report_summary(struct relay_report *report, const struct relay *relay)
@@ -218,6 +245,11 @@ void relay_report_summary(struct relay_report *report, const struct relay *relay
     cli_error("debugger sent %" PRIu64 " bytes (%" PRIu64 " dropped), target sent %" PRIu64
               " bytes (%" PRIu64 " dropped)",
               debugger->received, debugger->dropped, target->received, target->dropped);
+    kdnet_summary(debugger, "debugger");
+    kdnet_summary(target, "target");
+    if (relay->config.datagrams)
+        cli_error("recorded %" PRIu64 " datagrams in %s", relay->datagrams.records,
+                  relay->datagrams.file.current);
     if (relay->config.record && relay->file.total)
         cli_error("recorded %" PRIu64 " records in %s", relay->recorder.records,
                   relay->file.current);

@@ -242,6 +242,10 @@ const char *endpoint_where(const struct endpoint *endpoint);
 /* The present peer; "" when none. */
 const char *endpoint_peer(const struct endpoint *endpoint);
 
+/* Of a KDNET endpoint: what became of its datagrams. NULL of others, and before it was opened. */
+struct kdnet_stats;
+const struct kdnet_stats *endpoint_kdnet_stats(const struct endpoint *endpoint);
+
 /* Ends everything: removes socket file and link, ends a child. CLOSED may be NULL. Queued bytes
  * are discarded. To be called once; only the close callback comes after it. */
 void endpoint_close(struct endpoint *endpoint, endpoint_close_cb closed);

@@ -509,6 +509,14 @@ static void close_kdnet(struct endpoint *endpoint)
     kdnet_key_wipe(&endpoint->spec.key);
 }
 
+const struct kdnet_stats *endpoint_kdnet_stats(const struct endpoint *endpoint)
+{
+    const struct kdnet_opener *kdnet = (const struct kdnet_opener *)endpoint->opener;
+    if (!endpoint_spec_needs_key(&endpoint->spec) || !kdnet)
+        return NULL;
+    return &kdnet->bridge.session.stats;
+}
+
 static const struct opener_operations kdnet_operations = {
     .prepare = prepare_kdnet,
     .attempt = attempt_kdnet,

@@ -391,6 +391,26 @@ static void on_down(struct endpoint *endpoint, const char *reason, size_t unsent
         stop_when_done(relay);
 }
 
+static void datagrams_failed(struct relay *relay, int code)
+{
+    char text[ENDPOINT_MESSAGE_MAX];
+    snprintf(text, sizeof(text), "%.300s: the record of datagrams ends here: %s",
+             relay->datagrams.file.current,
+             relay->datagrams.file.error_number ? strerror(relay->datagrams.file.error_number)
+                                                : kd_error_text(code));
+    datagrams_close(&relay->datagrams);
+    report(relay, RELAY_EVENT_RECORD_FAILED, "record", text);
+}
+
+static void on_datagram(struct endpoint *endpoint, const struct sockaddr *from,
+                        const struct sockaddr *to, const uint8_t *bytes, size_t size)
+{
+    struct relay *relay = ((struct relay_side *)endpoint->context)->relay;
+    int code = datagrams_add(&relay->datagrams, wall_clock_ns(), from, to, bytes, size);
+    if (code < 0)
+        datagrams_failed(relay, code);
+}
+
 static void on_notice(struct endpoint *endpoint, enum endpoint_notice what, const char *text)
 {
     static const enum relay_event_kind kinds[] = {
@@ -455,6 +475,9 @@ static void on_tick(uv_timer_t *timer)
     if (recorder_deadline(&relay->recorder) <= now)
         recorder_tick(&relay->recorder, now);
     flush_record(relay);
+    int code = datagrams_flush(&relay->datagrams);
+    if (code < 0)
+        datagrams_failed(relay, code);
     look_at_pending_text(relay);
     if (endpoint_is_up(&relay->sides[RELAY_TARGET].endpoint))
         report_news(relay, monitor_tick(&relay->monitor, now), CAPTURE_FROM_TARGET);
@@ -469,6 +492,26 @@ static void on_tick(uv_timer_t *timer)
         relay_stop(relay);
 }
 
+static int cannot_record(const struct capture_file *file, const char *path, int rc, char *message)
+{
+    if (rc == KD_E_EXISTS)
+        snprintf(message, ENDPOINT_MESSAGE_MAX,
+                 "%.300s: exists already and is not overwritten; choose another name or remove it",
+                 path);
+    else if (rc < 0)
+        snprintf(message, ENDPOINT_MESSAGE_MAX,
+                 "%.300s: cannot record there: %s; choose another path", path,
+                 file->error_number ? strerror(file->error_number) : kd_error_text(rc));
+    return rc;
+}
+
+static int start_datagrams(struct relay *relay, char *message)
+{
+    const struct capture_file_config *file = relay->config.datagrams;
+    int rc = datagrams_open(&relay->datagrams, file, &relay->config.writer);
+    return cannot_record(&relay->datagrams.file, file->path, rc, message);
+}
+
 static int start_recording(struct relay *relay, char *message)
 {
     int rc = capture_file_init(&relay->file, relay->config.record);
@@ -477,15 +520,7 @@ static int start_recording(struct relay *relay, char *message)
     if (rc >= 0)
         rc = recorder_add_sink(&relay->recorder, &relay->batch.sink);
     relay->recording = rc >= 0;
-    if (rc == KD_E_EXISTS)
-        snprintf(message, ENDPOINT_MESSAGE_MAX,
-                 "%.300s: exists already and is not overwritten; choose another name or remove it",
-                 relay->config.record->path);
-    else if (rc < 0)
-        snprintf(message, ENDPOINT_MESSAGE_MAX,
-                 "%.300s: cannot record there: %s; choose another path", relay->config.record->path,
-                 relay->file.error_number ? strerror(relay->file.error_number) : kd_error_text(rc));
-    return rc;
+    return cannot_record(&relay->file, relay->config.record->path, rc, message);
 }
 
 static void init_side(struct relay *relay, enum relay_end_name name)
@@ -497,6 +532,7 @@ static void init_side(struct relay *relay, enum relay_end_name name)
         .drained = on_drained,
         .notice = on_notice,
         .ended = on_ended,
+        .datagram = on_datagram,
     };
     struct relay_side *side = &relay->sides[name];
     side->relay = relay;
@@ -569,6 +605,8 @@ int relay_open(struct relay *relay, char message[ENDPOINT_MESSAGE_MAX])
     message[0] = '\0';
     if (rc >= 0 && relay->config.record)
         rc = start_recording(relay, message);
+    if (rc >= 0 && relay->config.datagrams)
+        rc = start_datagrams(relay, message);
     for (size_t i = 0; i < relay->config.observer_count && rc >= 0; i++)
         rc = observers_open(&relay->observers, relay->loop, &relay->config.observers[i], message);
     for (int i = 0; i < 2 && rc >= 0; i++)
@@ -625,6 +663,9 @@ void relay_stop(struct relay *relay)
             tell_dropped(other_side(side), "the relay was stopped");
         }
         recorder_flush(&relay->recorder, direction_of(side));
+        const struct kdnet_stats *kdnet = endpoint_kdnet_stats(&side->endpoint);
+        if (kdnet)
+            side->kdnet = *kdnet;
     }
     for (int i = 0; i < 2; i++) {
         tell_dropped(&relay->sides[i], other_is_down);
@@ -632,6 +673,9 @@ void relay_stop(struct relay *relay)
     }
     flush_record(relay);
     stop_recording(relay);
+    int code = datagrams_close(&relay->datagrams);
+    if (code < 0)
+        datagrams_failed(relay, code);
     uv_timer_stop(&relay->pace_timer);
     uv_timer_stop(&relay->tap_timer);
     uv_timer_start(&relay->tick, on_farewell, 0, RELAY_FAREWELL_STEP_MS);

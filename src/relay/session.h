@@ -20,6 +20,8 @@
 #define KDWIRE_RELAY_SESSION_H
 
 #include "io/ring.h"
+#include "kdnet/session.h"
+#include "relay/datagrams.h"
 #include "relay/monitor.h"
 #include "relay/observer.h"
 #include "relay/pace.h"
@@ -92,9 +94,10 @@ struct relay_config {
     const struct endpoint_spec *observers;
     size_t observer_count;
     struct capture_writer_config writer;
-    const struct capture_file_config *record; /* NULL: no recording */
-    struct pace pace;                         /* bytes 0: none */
-    bool once;                                /* stop when both ends have gone */
+    const struct capture_file_config *record;    /* NULL: no recording */
+    const struct capture_file_config *datagrams; /* NULL: KDNET datagrams are not recorded */
+    struct pace pace;                            /* bytes 0: none */
+    bool once;                                   /* stop when both ends have gone */
     void *context;
     void (*event)(struct relay *relay, const struct relay_event *event);
     void (*stopped)(struct relay *relay);
@@ -111,6 +114,7 @@ struct relay_side {
     uint64_t up_since, received_before; /* of the present peer: ms, received when it came */
     bool untold;                        /* the present peer, until it stays */
     bool ended;
+    struct kdnet_stats kdnet; /* at the end; all zero of other ends */
 };
 
 struct relay {
@@ -121,7 +125,8 @@ struct relay {
     struct recorder recorder;
     struct capture_file file;
     struct batch batch; /* in front of the file */
-    struct tap tap;     /* in front of the recorder */
+    struct datagrams datagrams;
+    struct tap tap; /* in front of the recorder */
     bool recording;
     struct observers observers;
     struct pace pace;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """KDNET endpoints: real datagrams between real programs, over networks good and bad."""
 
+import gzip
 import os
 import pathlib
 import random
@@ -241,6 +242,9 @@ def test_an_attacker_on_the_network_changes_nothing():
             near.wait("up", "target")
             check_session(debug(f"tcp:127.0.0.1:{near.port('debugger')}", SESSION))
     assert near.count("up", "target") == 1 and near.count("down", "target") == 0
+    kdnet = near.summary()["target"]["kdnet"]
+    assert kdnet["sessions"] == 1 and kdnet["data_in"] > 50
+    assert kdnet["not_authentic"] and kdnet["repeated"] > kdnet["data_in"] and kdnet["malformed"]
 
 
 def test_a_foreign_key_gets_no_answer_and_is_told_about():
@@ -309,3 +313,68 @@ def test_firmware_is_debugged_through_two_relays_and_a_bad_network():
     assert f"Breakpoint 0 hit\nhello+0x{tick:x}:" in text
     assert "11223344`55667788" in text
     assert "hello from hello.efi" in text
+
+
+def decode(path, *options, **environment):
+    done = subprocess.run([KDWIRE, "decode", *options, path], capture_output=True, text=True,
+                          env={**{k: v for k, v in os.environ.items() if k != "KDWIRE_KDNET_KEY"}, **environment})
+    assert KEY not in done.stdout + done.stderr
+    return done
+
+
+@pytest.mark.parametrize("bind, address", [("", "127.0.0.1"), (",bind=*", "127.0.0.1"), (",bind=::1", "::1")])
+def test_datagrams_are_recorded_as_they_are_on_the_wire(tmp_path, bind, address):
+    with Relay("tcp-listen:0", f"kdnet-host:port=0{bind}", "--record-datagrams", f"{tmp_path}/wire.pcapng",
+               "--record", f"{tmp_path}/kd.pcapng") as near:
+        port = kdnet_port(near, "target")
+        with sim(f"kdnet-target:host={address},port={port}"):
+            near.wait("up", "target")
+            check_session(debug(f"tcp:127.0.0.1:{near.port('debugger')}", SESSION))
+        near.stop()
+    for name in ("wire.pcapng", "kd.pcapng"):
+        content = (tmp_path / name).read_bytes()
+        assert KEY.encode() not in content and b"key=" not in content
+    assert b"MDBG" not in (tmp_path / "kd.pcapng").read_bytes()
+    assert (tmp_path / "wire.pcapng").stat().st_mode & 0o777 == 0o600
+    silent = decode(f"{tmp_path}/wire.pcapng")
+    assert silent.returncode == 0 and not silent.stdout and "--key-file" in silent.stderr
+    wrong = decode(f"{tmp_path}/wire.pcapng", KDWIRE_KDNET_KEY=OTHER_KEY)
+    assert wrong.returncode == 1 and "do not fit the key" in wrong.stderr
+    shown = decode(f"{tmp_path}/wire.pcapng", KDWIRE_KDNET_KEY=KEY)
+    assert shown.returncode == 0 and not shown.stderr
+    assert "response: a session begins" in shown.stdout and "WriteBreakPoint request" in shown.stdout
+    # the two recordings tell the same
+    names = [re.findall(r"(\w+) (?:request|reply)", decode(f"{tmp_path}/{name}", KDWIRE_KDNET_KEY=KEY).stdout)
+             for name in ("wire.pcapng", "kd.pcapng")]
+    assert names[0] == names[1] and len(names[0]) > 20
+    # Wireshark's own program finds frames, checksums and ports in order
+    fields = subprocess.run(["tshark", "-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE", "-r",
+                             f"{tmp_path}/wire.pcapng", "-T", "fields", "-e", "udp.port", "-e", "udp.checksum.status",
+                             "-e", "ip.checksum.status"], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(fields) > 50
+    assert all(str(port) in line.split("\t")[0] and "0" not in line.split("\t")[1:] for line in fields)
+
+
+def test_the_key_goes_into_a_recording_only_when_asked_for(tmp_path):
+    with Relay("tcp-listen:0", "kdnet-host:port=0", "--record-datagrams", f"{tmp_path}/wire.pcapng", "--record-key") as near:
+        with sim(f"kdnet-target:host=127.0.0.1,port={kdnet_port(near, 'target')}"):
+            near.wait("up", "target")
+            debug(f"tcp:127.0.0.1:{near.port('debugger')}", "r; qd")
+        near.stop()
+    assert f"key={KEY}\n".encode() in (tmp_path / "wire.pcapng").read_bytes()
+    assert "GetContext" in decode(f"{tmp_path}/wire.pcapng").stdout
+
+
+CAPTURES = pathlib.Path(os.environ.get("KDWIRE_CAPTURES", pathlib.Path(__file__).resolve().parents[3] / "shared" / "captures"))
+
+
+@pytest.mark.skipif(not (CAPTURES / "windbg-uncut.pcapng.gz").exists(), reason="the capture of WinDbg is not here")
+def test_a_capture_of_windbg_is_read(tmp_path):
+    path = tmp_path / "uncut.pcapng"
+    path.write_bytes(gzip.decompress((CAPTURES / "windbg-uncut.pcapng.gz").read_bytes()))
+    shown = decode(path, "--key", "8.8.8.8")
+    assert shown.returncode == 0 and not shown.stderr
+    packets = [line for line in shown.stdout.splitlines() if re.search(r" (target > debugger|debugger > target): ", line)]
+    assert len(packets) == 526 and "PrintString" in packets[0] and "Continue" in packets[-2]
+    stats = decode(path, "--key", "8.8.8.8", "--stats").stdout
+    assert re.search(r"damaged packets +0 +0\n", stats)

@@ -233,7 +233,7 @@ static void the_writer_refuses_what_it_cannot_hold(void **state)
     static char text[CAPTURE_TEXT_MAX * 2];
     static struct capture_writer writer;
     struct capture_writer_config config = {.format = CAPTURE_PCAPNG, .framing = CAPTURE_UPPER_PDU};
-    struct capture_packet packet = {CAPTURE_FROM_TARGET, 1, payload, sizeof(payload), NULL};
+    struct capture_packet packet = {CAPTURE_FROM_TARGET, 1, payload, sizeof(payload), NULL, NULL};
 
     /* the longest texts fit everywhere, and are cut between two characters */
     for (size_t i = 0; i + 2 < sizeof(text); i += 3)
@@ -265,8 +265,54 @@ static void the_writer_refuses_what_it_cannot_hold(void **state)
 
     config.format = CAPTURE_PCAP_UDP;
     assert_int_equal(capture_writer_init(&writer, &config), KD_OK);
-    packet = (struct capture_packet){CAPTURE_FROM_TARGET, 1, NULL, 0, "a comment alone"};
+    packet = (struct capture_packet){CAPTURE_FROM_TARGET, 1, NULL, 0, "a comment alone", NULL};
     assert_int_equal(capture_write(&writer, &packet, block, sizeof(block)), 0);
+}
+
+static void datagrams_keep_their_ends_and_the_key(void **state)
+{
+    (void)state;
+    static uint8_t block[CAPTURE_BLOCK_MAX];
+    static struct capture_writer writer;
+    static const uint8_t datagram[] = "MDBG\4\1 and so on, forty bytes in all....";
+    struct capture_writer_config config = {
+        .format = CAPTURE_PCAPNG, .framing = CAPTURE_DATAGRAMS, .secret = "key=1.2.3.4\n"};
+    struct capture_ends ends = {4, {192, 0, 2, 1}, {192, 0, 2, 7}, 50000, 50001};
+    const struct capture_packet packet = {.time_ns = SESSION_START_NS,
+                                          .payload = datagram,
+                                          .payload_size = sizeof(datagram),
+                                          .ends = &ends};
+    struct capture_reader *reader = capture_reader_new(NULL);
+    struct capture_record record;
+    assert_int_equal(capture_writer_init(&writer, &config), KD_OK);
+    const uint8_t *at = writer.preamble;
+    size_t left = writer.preamble_size;
+    assert_int_equal(capture_reader_next(reader, &at, &left, &record), 0);
+    assert_string_equal(capture_reader_secret(reader), "key=1.2.3.4\n");
+    for (ends.ip_version = 4; ends.ip_version <= 6; ends.ip_version += 2) {
+        int size = capture_write(&writer, &packet, block, sizeof(block));
+        assert_true(size > 0);
+        at = block;
+        left = (size_t)size;
+        assert_int_equal(capture_reader_next(reader, &at, &left, &record), 1);
+        assert_int_equal(record.content, CAPTURE_CONTENT_KDNET);
+        assert_int_equal(record.link_type, CAPTURE_LINK_ETHERNET);
+        assert_int_equal(record.ip_version, ends.ip_version);
+        assert_memory_equal(record.source, ends.source, ends.ip_version == 6 ? 16 : 4);
+        assert_memory_equal(record.destination, ends.destination, ends.ip_version == 6 ? 16 : 4);
+        assert_int_equal(record.source_port, 50000);
+        assert_int_equal(record.destination_port, 50001);
+        assert_int_equal(record.time_ns, SESSION_START_NS);
+        assert_int_equal(record.payload_size, sizeof(datagram));
+        assert_memory_equal(record.payload, datagram, sizeof(datagram));
+    }
+    capture_reader_free(reader);
+
+    config.secret = NULL;
+    assert_int_equal(capture_writer_init(&writer, &config), KD_OK);
+    assert_null(memmem(writer.preamble, writer.preamble_size, "key=", 4));
+    const struct capture_packet nowhere = {.payload = datagram, .payload_size = 1};
+    assert_int_equal(capture_write(&writer, &nowhere, block, sizeof(block)), KD_E_ARGUMENT);
 }
 
 int main(void)
@@ -278,6 +324,7 @@ int main(void)
         cmocka_unit_test(a_fake_frame_is_a_correct_frame),
         cmocka_unit_test(a_packet_of_full_length_is_one_record),
         cmocka_unit_test(the_writer_refuses_what_it_cannot_hold),
+        cmocka_unit_test(datagrams_keep_their_ends_and_the_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
