@@ -24,6 +24,11 @@ struct kd_sink {
     void *context;
 };
 
+enum {
+    KD_DECODE_IMAGES = 3,
+    KD_DECODE_NAME_MAX = 128, /* of an address: a file name and an offset; longer ones are cut */
+};
+
 /* What earlier packets of a session told; starts as all zeros. Showing one packet more than once
  * (its summary, then its fields) does no harm. */
 struct kd_decode_session {
@@ -37,11 +42,23 @@ struct kd_decode_session {
     uint64_t base_name;
     uint64_t debugger_list; /* DebuggerDataList */
     uint64_t debugger_data; /* the KDDEBUGGER_DATA64 block */
+    /* Where images begin: the kernel's, that of the last load event, that of the entry read last.
+     */
+    uint64_t image_base[KD_DECODE_IMAGES];
+    uint64_t pe_header; /* of the image whose first bytes were read last */
+    /* The caller's: NULL, or writes a name for ADDRESS ("winload.efi+0x10") of at most ROOM bytes
+     * to NAME and returns its size; 0 = it has none. */
+    size_t (*name_address)(void *context, uint64_t address, char *name, size_t room);
+    void *name_context;
 };
 
 /* One line that says what the item is and its most telling fields, without a line end. Bytes that
  * a terminal must not see are escaped. */
 void kd_decode_summary(struct kd_decode_session *session, enum kd_direction direction,
+                       const struct kd_item *item, const struct kd_sink *sink);
+
+/* The summary without the packet id, for those who show that elsewhere. Learns nothing. */
+void kd_decode_caption(const struct kd_decode_session *session, enum kd_direction direction,
                        const struct kd_item *item, const struct kd_sink *sink);
 
 /* All fields, one per line, each line started with INDENT spaces; data as a hex dump. */

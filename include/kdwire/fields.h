@@ -669,6 +669,84 @@
     F(s, Pad7C, 0x7C, 4, PAD, None)                                                                \
     F(s, LoadedImports, 0x80, 8, ADDRESS, None)
 
+/* The first bytes of an image, and what its ImageHeader field leads to ("PE Format" document); each
+ * data directory is an address relative to the image and a size. */
+#define KD_FIELDS_DosHeader(F, s)                                                                  \
+    F(s, Signature, 0x00, 2, TEXT, None)                                                           \
+    F(s, Stub, 0x02, 58, BYTES, None)                                                              \
+    F(s, ImageHeader, 0x3C, 4, HEX, None)
+
+#define KD_FIELDS_PeHeader64(F, s)                                                                 \
+    F(s, Signature, 0x00, 4, TEXT, None)                                                           \
+    F(s, Machine, 0x04, 2, ENUM, MachineType)                                                      \
+    F(s, NumberOfSections, 0x06, 2, DEC, None)                                                     \
+    F(s, TimeDateStamp, 0x08, 4, HEX, None)                                                        \
+    F(s, PointerToSymbolTable, 0x0C, 4, HEX, None)                                                 \
+    F(s, NumberOfSymbols, 0x10, 4, DEC, None)                                                      \
+    F(s, SizeOfOptionalHeader, 0x14, 2, DEC, None)                                                 \
+    F(s, Characteristics, 0x16, 2, FLAGS, ImageFlags)                                              \
+    F(s, Magic, 0x18, 2, ENUM, ImageMagic)                                                         \
+    F(s, MajorLinkerVersion, 0x1A, 1, DEC, None)                                                   \
+    F(s, MinorLinkerVersion, 0x1B, 1, DEC, None)                                                   \
+    F(s, SizeOfCode, 0x1C, 4, HEX, None)                                                           \
+    F(s, SizeOfInitializedData, 0x20, 4, HEX, None)                                                \
+    F(s, SizeOfUninitializedData, 0x24, 4, HEX, None)                                              \
+    F(s, AddressOfEntryPoint, 0x28, 4, HEX, None)                                                  \
+    F(s, BaseOfCode, 0x2C, 4, HEX, None)                                                           \
+    F(s, ImageBase, 0x30, 8, ADDRESS, None)                                                        \
+    F(s, SectionAlignment, 0x38, 4, HEX, None)                                                     \
+    F(s, FileAlignment, 0x3C, 4, HEX, None)                                                        \
+    F(s, MajorOperatingSystemVersion, 0x40, 2, DEC, None)                                          \
+    F(s, MinorOperatingSystemVersion, 0x42, 2, DEC, None)                                          \
+    F(s, MajorImageVersion, 0x44, 2, DEC, None)                                                    \
+    F(s, MinorImageVersion, 0x46, 2, DEC, None)                                                    \
+    F(s, MajorSubsystemVersion, 0x48, 2, DEC, None)                                                \
+    F(s, MinorSubsystemVersion, 0x4A, 2, DEC, None)                                                \
+    F(s, Win32VersionValue, 0x4C, 4, DEC, None)                                                    \
+    F(s, SizeOfImage, 0x50, 4, HEX, None)                                                          \
+    F(s, SizeOfHeaders, 0x54, 4, HEX, None)                                                        \
+    F(s, CheckSum, 0x58, 4, HEX, None)                                                             \
+    F(s, Subsystem, 0x5C, 2, ENUM, Subsystem)                                                      \
+    F(s, DllCharacteristics, 0x5E, 2, FLAGS, DllFlags)                                             \
+    F(s, SizeOfStackReserve, 0x60, 8, HEX, None)                                                   \
+    F(s, SizeOfStackCommit, 0x68, 8, HEX, None)                                                    \
+    F(s, SizeOfHeapReserve, 0x70, 8, HEX, None)                                                    \
+    F(s, SizeOfHeapCommit, 0x78, 8, HEX, None)                                                     \
+    F(s, LoaderFlags, 0x80, 4, HEX, None)                                                          \
+    F(s, NumberOfRvaAndSizes, 0x84, 4, DEC, None)                                                  \
+    F(s, ExportTable, 0x88, 4, HEX, None)                                                          \
+    F(s, ExportTableSize, 0x8C, 4, HEX, None)                                                      \
+    F(s, ImportTable, 0x90, 4, HEX, None)                                                          \
+    F(s, ImportTableSize, 0x94, 4, HEX, None)                                                      \
+    F(s, ResourceTable, 0x98, 4, HEX, None)                                                        \
+    F(s, ResourceTableSize, 0x9C, 4, HEX, None)                                                    \
+    F(s, ExceptionTable, 0xA0, 4, HEX, None)                                                       \
+    F(s, ExceptionTableSize, 0xA4, 4, HEX, None)                                                   \
+    F(s, CertificateTable, 0xA8, 4, HEX, None)                                                     \
+    F(s, CertificateTableSize, 0xAC, 4, HEX, None)                                                 \
+    F(s, BaseRelocationTable, 0xB0, 4, HEX, None)                                                  \
+    F(s, BaseRelocationTableSize, 0xB4, 4, HEX, None)                                              \
+    F(s, DebugTable, 0xB8, 4, HEX, None)                                                           \
+    F(s, DebugTableSize, 0xBC, 4, HEX, None)                                                       \
+    F(s, ArchitectureTable, 0xC0, 4, HEX, None)                                                    \
+    F(s, ArchitectureTableSize, 0xC4, 4, HEX, None)                                                \
+    F(s, GlobalPointerTable, 0xC8, 4, HEX, None)                                                   \
+    F(s, GlobalPointerTableSize, 0xCC, 4, HEX, None)                                               \
+    F(s, TlsTable, 0xD0, 4, HEX, None)                                                             \
+    F(s, TlsTableSize, 0xD4, 4, HEX, None)                                                         \
+    F(s, LoadConfigTable, 0xD8, 4, HEX, None)                                                      \
+    F(s, LoadConfigTableSize, 0xDC, 4, HEX, None)                                                  \
+    F(s, BoundImportTable, 0xE0, 4, HEX, None)                                                     \
+    F(s, BoundImportTableSize, 0xE4, 4, HEX, None)                                                 \
+    F(s, ImportAddressTable, 0xE8, 4, HEX, None)                                                   \
+    F(s, ImportAddressTableSize, 0xEC, 4, HEX, None)                                               \
+    F(s, DelayImportTable, 0xF0, 4, HEX, None)                                                     \
+    F(s, DelayImportTableSize, 0xF4, 4, HEX, None)                                                 \
+    F(s, ClrRuntimeTable, 0xF8, 4, HEX, None)                                                      \
+    F(s, ClrRuntimeTableSize, 0xFC, 4, HEX, None)                                                  \
+    F(s, ReservedTable, 0x100, 4, HEX, None)                                                       \
+    F(s, ReservedTableSize, 0x104, 4, HEX, None)
+
 /* KDDEBUGGER_DATA64: each kernel fills as much as its Size says; 0x360 bytes on Windows 8.1. All
  * pointers but MmPageSize are addresses of the variable. */
 #define KD_FIELDS_DebuggerData64(F, s)                                                             \
@@ -897,6 +975,8 @@
     X(a, SpecialAmd64)                                                                             \
     X(a, SpecialX86)                                                                               \
     X(a, LoaderEntry64)                                                                            \
+    X(a, DosHeader)                                                                                \
+    X(a, PeHeader64)                                                                               \
     X(a, DebuggerData64)
 
 /* Every structure: X(name). */

@@ -159,6 +159,7 @@ enum {
     KD_SPECIAL_X86_SIZE = 84,
     KD_FXSAVE_SIZE = 512,
     KD_LOADER_ENTRY_SIZE = 0x88,
+    KD_DOS_HEADER_SIZE = 64,
 };
 
 /* Packet ids on a byte stream. KDNET counts by two and gives bit 0x800 no meaning. */
@@ -255,6 +256,7 @@ const struct kd_field *kd_field_by_name(const struct kd_structure *structure, co
 size_t kd_structure_count(void);
 const struct kd_structure *kd_structure_at(size_t index);
 const char *kd_status_name(uint32_t status);
+const struct kd_name *kd_status_names(void);
 const char *kd_name_of(const struct kd_name *names, uint64_t value);
 
 /* Bytes of fixed part that a body of this packet type must have; 0 for unknown types. */

@@ -92,8 +92,27 @@ static bool is_read_reply(const struct kd_item *item, const struct kd_message *m
            item->body_size > KD_MANIPULATE_SIZE;
 }
 
+/* What session->image_base holds. */
+enum { IMAGE_KERNEL, IMAGE_LOADED, IMAGE_ENTRY };
+
+static bool is_image_base(const struct kd_decode_session *session, uint64_t address)
+{
+    for (size_t i = 0; i < KD_DECODE_IMAGES; i++) {
+        if (address != 0 && session->image_base[i] == address)
+            return true;
+    }
+    return false;
+}
+
+/* Whether the SIZE bytes at an image's base are what an image begins with. */
+static bool is_dos_header(const uint8_t *data, size_t size)
+{
+    return size >= KD_DOS_HEADER_SIZE && data[0] == 'M' && data[1] == 'Z';
+}
+
 static void learn_version(struct kd_decode_session *session, const uint8_t *body)
 {
+    session->image_base[IMAGE_KERNEL] = KD_GET(body, GetVersion, KernBase);
     session->machine_type = (uint16_t)KD_GET(body, GetVersion, MachineType);
     session->module_list = KD_GET(body, GetVersion, PsLoadedModuleList);
     session->debugger_list = KD_GET(body, GetVersion, DebuggerDataList);
@@ -115,7 +134,18 @@ static void learn_memory(struct kd_decode_session *session, uint64_t address, co
         session->next_entry = link;
         session->full_name = KD_GET(data, LoaderEntry64, FullDllNameBuffer);
         session->base_name = KD_GET(data, LoaderEntry64, BaseDllNameBuffer);
+        session->image_base[IMAGE_ENTRY] = KD_GET(data, LoaderEntry64, DllBase);
+    } else if (is_image_base(session, address) && is_dos_header(data, size)) {
+        session->pe_header = address + KD_GET(data, DosHeader, ImageHeader);
     }
+}
+
+static void learn_load(struct kd_decode_session *session, const struct kd_item *item,
+                       uint32_t state)
+{
+    if ((state & ~(uint32_t)KD_STATE_ALTERNATE) == KD_STATE_LOAD_SYMBOLS &&
+        item->body_size >= KD_STATE_CHANGE_SIZE && !KD_GET(item->body, LoadSymbols, UnloadSymbols))
+        session->image_base[IMAGE_LOADED] = KD_GET(item->body, LoadSymbols, BaseOfDll);
 }
 
 void kd_decode_learn(struct kd_decode_session *session, enum kd_direction direction,
@@ -123,6 +153,8 @@ void kd_decode_learn(struct kd_decode_session *session, enum kd_direction direct
 {
     struct kd_message message;
     kd_decode_message(direction, item, &message);
+    if (!item->faults && item->header.type == KD_PACKET_STATE_CHANGE64)
+        learn_load(session, item, message.api);
     if (!message.reply || item->faults || item->header.type != KD_PACKET_STATE_MANIPULATE ||
         item->body_size < KD_MANIPULATE_SIZE)
         return;
@@ -270,6 +302,7 @@ static void emit_memory(struct walk *walk, const uint8_t *bytes, size_t size)
     const struct kd_decode_session *session = walk->session;
     uint64_t address = KD_GET(walk->item->body, ReadMemory, TargetBaseAddress);
     const struct kd_structure *block = structure_of("DebuggerData64");
+    const struct kd_structure *pe = structure_of("PeHeader64");
     walk->part.place = address;
     bool entry = address != 0 && (address == session->entry || address == session->next_entry);
     bool name = address != 0 && (address == session->full_name || address == session->base_name);
@@ -281,6 +314,10 @@ static void emit_memory(struct walk *walk, const uint8_t *bytes, size_t size)
         emit_run(walk, bytes, size);
     } else if (bits64 && entry && size >= KD_LOADER_ENTRY_SIZE) {
         emit_structure(walk, structure_of("LoaderEntry64"), bytes, size, 0);
+    } else if (is_image_base(session, address) && is_dos_header(bytes, size)) {
+        emit_structure(walk, structure_of("DosHeader"), bytes, size, 0);
+    } else if (bits64 && session->pe_header != 0 && address - session->pe_header < pe->size) {
+        emit_structure(walk, pe, bytes, size, address - session->pe_header);
     } else if (session->debugger_data != 0 && address - session->debugger_data < block->size) {
         emit_structure(walk, block, bytes, size, address - session->debugger_data);
     } else {

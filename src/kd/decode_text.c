@@ -49,6 +49,22 @@ static void put_named(struct kd_out *out, const char *name, uint64_t value, bool
         kd_out_char(out, ')');
 }
 
+static void put_address(struct kd_out *out, uint64_t address)
+{
+    const struct kd_decode_session *session = out->session;
+    char name[KD_DECODE_NAME_MAX + 1];
+    put_number(out, address);
+    if (!session || !session->name_address)
+        return;
+    size_t size = session->name_address(session->name_context, address, name, sizeof(name) - 1);
+    if (!size)
+        return;
+    name[size] = 0;
+    kd_out_text(out, " (");
+    kd_out_text(out, name);
+    kd_out_char(out, ')');
+}
+
 /* BOTH: a name is followed by its number. */
 static void put_value(struct kd_out *out, const struct kd_field *field, const uint8_t *bytes,
                       bool both)
@@ -58,6 +74,9 @@ static void put_value(struct kd_out *out, const struct kd_field *field, const ui
     case KD_FORMAT_DEC:
     case KD_FORMAT_BOOL:
         kd_out_dec(out, value);
+        break;
+    case KD_FORMAT_ADDRESS:
+        put_address(out, value);
         break;
     case KD_FORMAT_STATUS:
         put_named(out, kd_status_name((uint32_t)value), value, both);
@@ -368,8 +387,6 @@ static void put_packet_line(struct kd_out *out, const struct kd_decode_session *
     struct facts facts = {.count = 0};
     kd_decode_message(direction, item, &message);
     kd_decode_walk(session, direction, item, gather, &facts);
-    kd_out_hex(out, item->header.id, 8);
-    kd_out_char(out, ' ');
     put_message_name(out, item, &message);
     if (message.reply || (message.has_reply && item->header.type == KD_PACKET_STATE_MANIPULATE))
         kd_out_text(out, message.reply ? " reply" : " request");
@@ -392,33 +409,50 @@ static void put_packet_line(struct kd_out *out, const struct kd_decode_session *
     }
 }
 
-void kd_decode_summary(struct kd_decode_session *session, enum kd_direction direction,
-                       const struct kd_item *item, const struct kd_sink *sink)
+static void put_caption(struct kd_out *out, enum kd_direction direction, const struct kd_item *item)
 {
-    struct kd_out out = {.sink = sink};
     switch (item->kind) {
     case KD_ITEM_PACKET:
         if (item->raw_size >= KD_HEADER_SIZE) {
-            put_packet_line(&out, session, direction, item);
+            put_packet_line(out, out->session, direction, item);
         } else {
-            kd_out_text(&out, "packet: ");
-            kd_out_bytes(&out, item->raw, item->raw_size, ' ');
+            kd_out_text(out, "packet: ");
+            kd_out_bytes(out, item->raw, item->raw_size, ' ');
         }
-        put_faults(&out, item);
+        put_faults(out, item);
         break;
     case KD_ITEM_BREAK_IN:
-        kd_out_text(&out, "break-in");
+        kd_out_text(out, "break-in");
         break;
     case KD_ITEM_JUNK:
-        kd_out_text(&out, "junk, ");
-        kd_out_dec(&out, item->raw_size);
-        kd_out_text(&out, " bytes: ");
-        kd_out_quoted(&out, item->raw, item->raw_size, PREVIEW_TEXT);
+        kd_out_text(out, "junk, ");
+        kd_out_dec(out, item->raw_size);
+        kd_out_text(out, " bytes: ");
+        kd_out_quoted(out, item->raw, item->raw_size, PREVIEW_TEXT);
         break;
     default:
-        kd_out_text(&out, "nothing");
+        kd_out_text(out, "nothing");
         break;
     }
+}
+
+void kd_decode_caption(const struct kd_decode_session *session, enum kd_direction direction,
+                       const struct kd_item *item, const struct kd_sink *sink)
+{
+    struct kd_out out = {.sink = sink, .session = session};
+    put_caption(&out, direction, item);
+    kd_out_flush(&out);
+}
+
+void kd_decode_summary(struct kd_decode_session *session, enum kd_direction direction,
+                       const struct kd_item *item, const struct kd_sink *sink)
+{
+    struct kd_out out = {.sink = sink, .session = session};
+    if (item->kind == KD_ITEM_PACKET && item->raw_size >= KD_HEADER_SIZE) {
+        kd_out_hex(&out, item->header.id, 8);
+        kd_out_char(&out, ' ');
+    }
+    put_caption(&out, direction, item);
     kd_out_flush(&out);
     kd_decode_learn(session, direction, item);
 }
@@ -582,7 +616,7 @@ static void show_part(void *context, const struct kd_part *part)
 void kd_decode_text(struct kd_decode_session *session, enum kd_direction direction,
                     const struct kd_item *item, unsigned indent, const struct kd_sink *sink)
 {
-    struct text text = {.out.sink = sink, .indent = indent};
+    struct text text = {.out.sink = sink, .out.session = session, .indent = indent};
     kd_decode_walk(session, direction, item, show_part, &text);
     kd_out_flush(&text.out);
     kd_decode_learn(session, direction, item);

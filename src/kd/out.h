@@ -7,6 +7,7 @@
 
 struct kd_out {
     const struct kd_sink *sink;
+    const struct kd_decode_session *session; /* NULL, or: what may name addresses */
     size_t used;
     char text[256];
 };

@@ -193,6 +193,44 @@ static const struct kd_name names_EFlags[] = {
     {0x10000, "RF"}, {0x20000, "VM"}, {0x40000, "AC"}, {0x200000, "ID"}, NAME_END,
 };
 
+/* IMAGE_FILE_HEADER and IMAGE_OPTIONAL_HEADER of the "PE Format" document. */
+static const struct kd_name names_ImageFlags[] = {
+    {0x1, "RELOCS_STRIPPED"},
+    {0x2, "EXECUTABLE_IMAGE"},
+    {0x20, "LARGE_ADDRESS_AWARE"},
+    {0x100, "MACHINE_32BIT"},
+    {0x200, "DEBUG_STRIPPED"},
+    {0x1000, "SYSTEM"},
+    {0x2000, "DLL"},
+    NAME_END,
+};
+
+static const struct kd_name names_ImageMagic[] = {
+    {0x10B, "PE32"},
+    {0x20B, "PE32Plus"},
+    NAME_END,
+};
+
+static const struct kd_name names_Subsystem[] = {
+    {1, "Native"},
+    {2, "WindowsGui"},
+    {3, "WindowsCui"},
+    {10, "EfiApplication"},
+    {11, "EfiBootServiceDriver"},
+    {12, "EfiRuntimeDriver"},
+    {13, "EfiRom"},
+    {16, "WindowsBootApplication"},
+    NAME_END,
+};
+
+static const struct kd_name names_DllFlags[] = {
+    {0x20, "HIGH_ENTROPY_VA"}, {0x40, "DYNAMIC_BASE"},
+    {0x80, "FORCE_INTEGRITY"}, {0x100, "NX_COMPAT"},
+    {0x200, "NO_ISOLATION"},   {0x400, "NO_SEH"},
+    {0x800, "NO_BIND"},        {0x2000, "WDM_DRIVER"},
+    {0x4000, "GUARD_CF"},      NAME_END,
+};
+
 static const struct kd_name names_CacheFlags[] = {
     {0, "Default"}, {1, "Cached"}, {2, "Uncached"}, {3, "WriteCombined"}, NAME_END,
 };
@@ -314,6 +352,11 @@ const char *kd_packet_type_name(uint16_t type)
 const char *kd_status_name(uint32_t status)
 {
     return kd_name_of(status_names, status);
+}
+
+const struct kd_name *kd_status_names(void)
+{
+    return status_names;
 }
 
 const struct kd_api_info *kd_api_info(uint32_t number)
