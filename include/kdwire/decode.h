@@ -25,7 +25,6 @@ struct kd_sink {
 };
 
 enum {
-    KD_DECODE_IMAGES = 3,
     KD_DECODE_NAME_MAX = 128, /* of an address: a file name and an offset; longer ones are cut */
 };
 
@@ -37,15 +36,16 @@ struct kd_decode_session {
      * memory. 0 = not known. */
     uint64_t module_list; /* the list head of the loader entries */
     uint64_t entry;       /* the loader entry read last */
-    uint64_t next_entry;  /* the one it links to */
-    uint64_t full_name;   /* where its names are, UTF-16 */
+    uint64_t entry_base;  /* its DllBase and SizeOfImage */
+    uint64_t entry_size;
+    uint64_t next_entry; /* the one it links to */
+    uint64_t full_name;  /* where its names are, UTF-16 */
     uint64_t base_name;
     uint64_t debugger_list; /* DebuggerDataList */
     uint64_t debugger_data; /* the KDDEBUGGER_DATA64 block */
-    /* Where images begin: the kernel's, that of the last load event, that of the entry read last.
-     */
-    uint64_t image_base[KD_DECODE_IMAGES];
-    uint64_t pe_header; /* of the image whose first bytes were read last */
+    uint64_t kernel_base;   /* images begin here, at entry_base and at loaded_base */
+    uint64_t loaded_base;   /* of the last load event */
+    uint64_t pe_header;     /* of the image whose first bytes were read last */
     /* The caller's: NULL, or writes a name for ADDRESS ("winload.efi+0x10") of at most ROOM bytes
      * to NAME and returns its size; 0 = it has none. */
     size_t (*name_address)(void *context, uint64_t address, char *name, size_t room);

@@ -68,6 +68,10 @@ struct kd_stream {
 
 void kd_stream_init(struct kd_stream *stream, enum kd_framing framing);
 
+/* For one who parses a stream piece by piece anew: whether the bytes before ended in junk, behind
+ * which a 'b' is text. Only on a stream that was just initialised. */
+void kd_stream_after_junk(struct kd_stream *stream, bool in_junk);
+
 /*
  * Takes bytes until one item is complete; returns how many of DATA were used. Call again with the
  * rest while the result is less than SIZE or the item's kind is not KD_ITEM_NONE. The items are

@@ -92,16 +92,10 @@ static bool is_read_reply(const struct kd_item *item, const struct kd_message *m
            item->body_size > KD_MANIPULATE_SIZE;
 }
 
-/* What session->image_base holds. */
-enum { IMAGE_KERNEL, IMAGE_LOADED, IMAGE_ENTRY };
-
 static bool is_image_base(const struct kd_decode_session *session, uint64_t address)
 {
-    for (size_t i = 0; i < KD_DECODE_IMAGES; i++) {
-        if (address != 0 && session->image_base[i] == address)
-            return true;
-    }
-    return false;
+    return address != 0 && (address == session->kernel_base || address == session->loaded_base ||
+                            address == session->entry_base);
 }
 
 /* Whether the SIZE bytes at an image's base are what an image begins with. */
@@ -112,7 +106,7 @@ static bool is_dos_header(const uint8_t *data, size_t size)
 
 static void learn_version(struct kd_decode_session *session, const uint8_t *body)
 {
-    session->image_base[IMAGE_KERNEL] = KD_GET(body, GetVersion, KernBase);
+    session->kernel_base = KD_GET(body, GetVersion, KernBase);
     session->machine_type = (uint16_t)KD_GET(body, GetVersion, MachineType);
     session->module_list = KD_GET(body, GetVersion, PsLoadedModuleList);
     session->debugger_list = KD_GET(body, GetVersion, DebuggerDataList);
@@ -134,7 +128,8 @@ static void learn_memory(struct kd_decode_session *session, uint64_t address, co
         session->next_entry = link;
         session->full_name = KD_GET(data, LoaderEntry64, FullDllNameBuffer);
         session->base_name = KD_GET(data, LoaderEntry64, BaseDllNameBuffer);
-        session->image_base[IMAGE_ENTRY] = KD_GET(data, LoaderEntry64, DllBase);
+        session->entry_base = KD_GET(data, LoaderEntry64, DllBase);
+        session->entry_size = KD_GET(data, LoaderEntry64, SizeOfImage);
     } else if (is_image_base(session, address) && is_dos_header(data, size)) {
         session->pe_header = address + KD_GET(data, DosHeader, ImageHeader);
     }
@@ -145,7 +140,7 @@ static void learn_load(struct kd_decode_session *session, const struct kd_item *
 {
     if ((state & ~(uint32_t)KD_STATE_ALTERNATE) == KD_STATE_LOAD_SYMBOLS &&
         item->body_size >= KD_STATE_CHANGE_SIZE && !KD_GET(item->body, LoadSymbols, UnloadSymbols))
-        session->image_base[IMAGE_LOADED] = KD_GET(item->body, LoadSymbols, BaseOfDll);
+        session->loaded_base = KD_GET(item->body, LoadSymbols, BaseOfDll);
 }
 
 void kd_decode_learn(struct kd_decode_session *session, enum kd_direction direction,

@@ -47,6 +47,11 @@ void kd_stream_init(struct kd_stream *stream, enum kd_framing framing)
     stream->framing = framing;
 }
 
+void kd_stream_after_junk(struct kd_stream *stream, bool in_junk)
+{
+    stream->in_junk = in_junk;
+}
+
 /* Takes back what the last item lent out. */
 static void release(struct kd_stream *stream)
 {

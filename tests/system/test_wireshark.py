@@ -1,0 +1,595 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The Wireshark plugin through tshark: a real WinDbg session over KDNET, the same session in every
+other form KD comes in, our own recording against its golden file, damage, keys, taps."""
+import gzip
+import hashlib
+import json
+import random
+import re
+import shutil
+import struct
+import subprocess
+import xml.etree.ElementTree as xml
+
+import pytest
+
+from relay_ends import KDWIRE, Recording, blocks
+from wireshark_run import (CAPTURES, KEY, OWN_CAPTURES, PLUGIN, TcpTalk, Tshark, flatten, packet,
+                           packets_of, pcapng, real_packets, udp, upper_pdu)
+
+pytestmark = pytest.mark.skipif(not PLUGIN, reason="the plugin is not built")
+
+LINK_USER0, LINK_RAW_IP, LINK_UPPER_PDU = 147, 101, 252
+KEY_OPTION = ["-o", f"kdnet.key:{KEY}"]
+# What tshark's JSON of the real session adds up to: every value of every field.
+REAL_SESSION_SHA256 = "a3dd8d290777f95013f3718514de201545ed389ed266cdb888427e19aef52bd1"
+
+
+@pytest.fixture(scope="module")
+def tshark(tmp_path_factory):
+    return Tshark(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    packed = CAPTURES / "windbg-uncut.pcapng.gz"
+    if not packed.exists():
+        pytest.skip(f"the real capture is not at {packed}")
+    path = tmp_path_factory.mktemp("real") / "windbg-uncut.pcapng"
+    path.write_bytes(gzip.decompress(packed.read_bytes()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def real_frames(tshark, real):
+    return tshark.layers(real, *KEY_OPTION)
+
+
+@pytest.fixture
+def folder(tmp_path, tshark):
+    """Where tshark may write."""
+    tshark.give(tmp_path)
+    return tmp_path
+
+
+# ---- the real session ----
+
+def test_every_datagram_of_a_real_session_opens(real_frames):
+    assert len(real_frames) == 955
+    assert [kdnet["kdnet.authentic"] for _, kdnet in real_frames] == ["1"] * 955
+    assert sum(len(kd) for kd, _ in real_frames) == 526
+
+
+def test_real_session_as_a_whole(real_frames):
+    """Compared by a digest: the capture, and so what is in it, is not ours to publish."""
+    text = json.dumps(real_frames, sort_keys=True)
+    assert hashlib.sha256(text.encode()).hexdigest() == REAL_SESSION_SHA256
+
+
+def test_values_that_the_sheet_gives(real_frames):
+    def one(frame, **conditions):
+        flat = flatten(real_frames[frame - 1][0][0])
+        for name, value in conditions.items():
+            assert flat["kd." + name.replace("__", ".")] == [value], (frame, name)
+    one(12, getversion__majorversion="0x040f", getversion__minorversion="10586",
+        getversion__machinetype="0x8664", getversion__kernbase="0x000000000096f000",
+        getversion__psloadedmodulelist="0x0000000000ad5e60")
+    one(8, loadsymbols__baseofdll="0x000000000096f000", text="winload.efi",
+        controlreportamd64__dr6="0x00000000fffe0ff0")
+    one(378, exception__exceptioncode="0x80000003", statechange__programcounter="0x00000000009cf07e")
+    assert flatten(real_frames[377][0][0])["kd.location"] == ["winload.efi+0x6007e",
+                                                              "winload.efi+0x6007d"]
+    one(28, dosheader__signature="MZ", dosheader__imageheader="0x000000e8")
+    one(32, peheader64__machine="0x8664", peheader64__sizeofimage="0x0017d000")
+    one(24, text="\\Windows\\system32\\winload.efi")
+    go = flatten(real_frames[949][0][0])
+    assert go["kd.continue2amd64.traceflag"] == ["0"]
+    assert go["kd.continue2amd64.dr7"] == ["0x0000000000000400"]
+    assert go["kd.continue2amd64.currentsymbolstart"] == ["0x0000000000000001"]
+
+
+def covered(element, start, size):
+    """Which bytes of an element's SIZE bytes at START its fields account for."""
+    seen = bytearray(size)
+    for field in element.iter("field"):
+        if len(field) or int(field.get("size")) == 0:
+            continue
+        at = int(field.get("pos")) - start
+        length = int(field.get("size"))
+        assert 0 <= at and at + length <= size, field.get("name")
+        seen[at:at + length] = b"\1" * length
+    return seen
+
+
+def test_every_byte_of_a_real_session_belongs_to_a_field(tshark, real):
+    text = tshark.run("-r", real, *KEY_OPTION, "-T", "pdml", "-J", "kd")
+    protocols = [p for p in xml.fromstring(text).iter("proto") if p.get("name") == "kd"]
+    assert len(protocols) == 526
+    for protocol in protocols:
+        size = int(protocol.get("size"))
+        assert all(covered(protocol, int(protocol.get("pos")), size)), protocol.get("showname")
+
+
+def test_links_of_a_real_session(tshark, real):
+    def frames(condition):
+        return [int(n) for n in tshark.column(real, "frame.number", "-2", *KEY_OPTION, "-Y",
+                                              condition)]
+    assert len(frames('kd.role == "request" && kd.reply_in')) == 125
+    assert frames('kd.role == "request" && !kd.reply_in') == []
+    assert frames('kd.role == "reply" && !kd.request_in') == []
+    # the one reply that WinDbg lost, so that nothing acknowledges it, and what followed
+    assert frames("kd.packetheader.leader == 0x30303030 && !kd.acknowledged_in") == [196]
+    assert frames("kd.retransmission_of") == [6, 199, 204]
+    assert frames("kd.packetheader.packettype == 4 && !kd.acknowledges") == []
+    assert frames("kd.stop_time") == [8, 234, 378, 950, 952, 954]
+    assert frames("_ws.malformed") == []
+
+
+def test_values_agree_with_kdwire_decode(tshark, real, folder):
+    decrypted = folder / "decrypted.pcapng"
+    tshark.run("-r", real, *KEY_OPTION, "-U", "KD (decrypted)", "-w", decrypted)
+    assert compare_with_decode(tshark, decrypted) == 526
+
+
+# ---- kdwire decode --json against tshark -T json ----
+
+def same_value(theirs, ours):
+    if isinstance(theirs, int):
+        return theirs == int(ours, 0)
+    if theirs.startswith("0x") and ":" not in ours:
+        return int(theirs, 16) == int(ours, 0)
+    # Wireshark's texts end at a NUL
+    return theirs == ours.replace(":", "") or theirs.rstrip("\0") == ours
+
+
+def expected_fields(item):
+    """(field, value) for everything `kdwire decode --json` says of a packet, as the plugin names
+    it; the fixed part's fields are known by their own name alone."""
+    for name, value in item.get("header", {}).items():
+        yield "kd.packetheader." + name.lower(), value
+    for name, value in item.get("fields", {}).items():
+        yield "", (name.lower(), value)
+    for structure, members in item.get("data", {}).items():
+        for one in members if isinstance(members, list) else [members]:
+            if not isinstance(one, dict):
+                continue
+            for name, value in one.items():
+                if isinstance(value, dict):
+                    for inner, number in value.items():
+                        yield "kd.fxsave." + inner.lower(), number
+                else:
+                    yield f"kd.{structure.lower()}.{name.lower()}", value
+    texts = [name for name in ("text", "component", "command") if name in item.get("data", {})]
+    for name in texts:
+        yield "kd." + name, item["data"][name]
+    if not texts and "hex" in item.get("data", {}):
+        yield "kd.data." + item["data"]["kind"].replace("-", "_"), item["data"]["hex"]
+
+
+def fixed_field(shown, structures, name):
+    """A field of the body's fixed part, which kdwire decode names without its structure."""
+    found = [f"kd.{one.lower()}.{name}" for one in structures
+             if shown.get(f"kd.{one.lower()}.{name}")]
+    return found[0] if found else None
+
+
+def compare_item(item, shown):
+    for name, value in expected_fields(item):
+        if not name:
+            short, value = value
+            name = fixed_field(shown, item["structures"], short)
+            if not name:
+                assert re.search("names?$", short), (short, shown)  # explains a number
+                continue
+        if name not in shown and re.search("names?$", name):
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            ours = shown[name].pop(0)
+            assert same_value(one, ours), (name, one, ours)
+    left = [name for name, values in shown.items() if values and re.fullmatch(
+        r"kd\.(?!data\.|expert\.)\w+\.\w+", name)]
+    assert not left, left
+
+
+def compare_with_decode(tshark, path):
+    done = subprocess.run([KDWIRE, "decode", "--json", path], capture_output=True, text=True,
+                          check=True)
+    items = [json.loads(line) for line in done.stdout.splitlines()]
+    items = [item for item in items if item.get("kind") == "packet"]
+    packets = [p for p in packets_of(tshark.layers(path)) if "kd.packetheader.leader" in p]
+    assert len(items) == len(packets)
+    for item, shown in zip(items, packets):
+        compare_item(item, {name: list(values) for name, values in shown.items()})
+    return len(items)
+
+
+# ---- the same session in other forms ----
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory, tshark, own_packets):
+    path = tmp_path_factory.mktemp("forms") / "records.pcapng"
+    pcapng(path, LINK_UPPER_PDU, [(upper_pdu(p, down), 0) for p, down in own_packets])
+    return packets_of(tshark.layers(path))
+
+
+@pytest.fixture(scope="module")
+def own_packets():
+    """The real session where it is, else ours."""
+    if (CAPTURES / "windows-kdnet").is_dir():
+        return real_packets()
+    return recorded_packets(OWN_CAPTURES / "session.pcapng")
+
+
+def recorded_packets(path):
+    """The good packets of a recording of kdwire, in order."""
+    packets = []
+    for block in blocks(path.read_bytes()):
+        if block.kind != 6:
+            continue
+        interface, _, _, size, _ = struct.unpack_from("<IIIII", block.body)
+        raw = Recording._strip_tags(block.body[20:20 + size])
+        if raw[:4] == b"iiii" or raw[:4] == b"0000" and sum(raw[16:-1]) == int.from_bytes(
+                raw[12:16], "little") and raw[-1] == 0xAA:
+            packets.append((raw, interface == 0))
+    return packets
+
+
+def cut(own_packets, seed, longest):
+    """The session as the two streams are read: pieces of any size, in the order of the wire."""
+    chance = random.Random(seed)
+    pieces, held = [], {True: b"", False: b""}
+    for raw, down in own_packets:
+        held[down] += raw
+        while held[down] and (chance.random() < 0.8 or len(held[down]) > 2000):
+            size = chance.randint(1, longest)
+            pieces.append((held[down][:size], down))
+            held[down] = held[down][size:]
+    pieces += [(rest, down) for down, rest in held.items() if rest]
+    return pieces
+
+
+def by_sender(packets):
+    return [[p for p in packets if p["kd.direction"] == [way]] for way in ("1", "2")]
+
+
+# What depends on the order of the two directions: where known structures and names begin.
+def without_session(packets):
+    keep = re.compile(r"kd\.(packetheader|manipulate|statechange|debugio|fileio|getversion)\.")
+    return [[{k: v for k, v in p.items() if keep.match(k)} for p in side]
+            for side in by_sender(packets)]
+
+
+def test_records_without_trailer_and_user0(tshark, tmp_path, own_packets, reference):
+    bare = [(p[:-1] if p[:4] == b"0000" else p, down) for p, down in own_packets]
+    shown = packets_of(tshark.layers(pcapng(
+        tmp_path / "bare.pcapng", LINK_USER0, [(p, 2 if down else 1) for p, down in bare]),
+        "-o", 'uat:user_dlts:"User 0 (DLT=147)","kd","0","","0",""'))
+    expected = [{k: v for k, v in p.items() if k != "kd.trailer"} for p in reference]
+    assert shown == expected
+
+
+def test_fake_udp(tshark, tmp_path, own_packets, reference):
+    path = pcapng(tmp_path / "udp.pcapng", LINK_RAW_IP, [(udp(p, d), 0) for p, d in own_packets])
+    assert packets_of(tshark.layers(path)) == reference
+
+
+@pytest.mark.parametrize("passes", ["-2", None])
+def test_tcp_cut_at_random_places(tshark, tmp_path, own_packets, reference, passes):
+    talk = TcpTalk()
+    for piece, down in cut(own_packets, 1, 1400):
+        talk.send(piece, down)
+    path = pcapng(tmp_path / "tcp.pcapng", LINK_RAW_IP, talk.records)
+    shown = packets_of(tshark.layers(path, "-d", "tcp.port==7001,kd", passes=passes))
+    assert without_session(shown) == without_session(reference)
+
+
+@pytest.mark.parametrize("passes", ["-2", None])
+def test_raw_pieces_in_records(tshark, tmp_path, own_packets, reference, passes):
+    pieces = cut(own_packets, 2, 60)
+    path = pcapng(tmp_path / "raw.pcapng", LINK_UPPER_PDU,
+                  [(upper_pdu(p, d, b"kd_stream"), 0) for p, d in pieces])
+    assert without_session(packets_of(tshark.layers(path, passes=passes))) == \
+        without_session(reference)
+
+
+def test_tcp_is_found_by_itself(tshark, tmp_path):
+    """No Decode As: the first whole packet gives the conversation away."""
+    talk = TcpTalk()
+    talk.send(packet(6, 0), True)
+    talk.send(b"b", True)
+    path = pcapng(tmp_path / "tcp.pcapng", LINK_RAW_IP, talk.records)
+    shown = packets_of(tshark.layers(path))
+    assert [p.get("kd.packetheader.packettype") for p in shown] == [["0x0006"], None]
+    assert shown[1]["kd.break_in"] == ["0x62"]
+
+
+def test_a_target_that_connects_is_still_the_target(tshark, tmp_path):
+    """QEMU may connect out: the side that prints is the target, whoever connected."""
+    talk = TcpTalk()
+    text = b"hello"
+    talk.send(packet(3, 0x80800000, struct.pack("<IHHII", 0x3230, 6, 0, len(text), 0) + text), True)
+    talk.send(packet(4, 0x80800000), False)
+    path = pcapng(tmp_path / "tcp.pcapng", LINK_RAW_IP, talk.records)
+    assert [p["kd.direction"] for p in packets_of(tshark.layers(path))] == [["2"], ["1"]]
+
+
+# ---- our own recording ----
+
+def test_own_recording_against_its_golden_file(tshark):
+    """After a change that means to change what is shown, tools/golden writes the file anew."""
+    frames = tshark.layers(OWN_CAPTURES / "session.pcapng")
+    golden = json.loads(gzip.decompress((OWN_CAPTURES / "session.json.gz").read_bytes()))
+    assert len(frames) == len(golden)
+    for number, ((kd, _), expected) in enumerate(zip(frames, golden), 1):
+        assert kd == expected, f"frame {number}"
+
+
+def test_own_recording_agrees_with_kdwire_decode(tshark):
+    assert compare_with_decode(tshark, OWN_CAPTURES / "session.pcapng") > 100
+
+
+def every_message():
+    """Each API number of every packet type, both ways, with bytes that differ everywhere."""
+    def filled(size, seed):
+        return bytes((seed * 37 + i * 11) % 251 for i in range(size))
+    for api in range(0x3130, 0x3166):
+        for down, extra in [(True, 0), (False, 0), (True, 24), (False, 24)]:
+            body = struct.pack("<IHHII", api, 6, 0, 0, 0) + filled(40 + extra, api)
+            yield packet(2, 0x80800000, body), down
+    for state in (0x3030, 0x3031, 0x3032, 0x3033, 0x13030, 0x13031):
+        text = b"name\0.echo hello\0" if state == 0x3032 else b"sys\\a.sys\0"
+        body = struct.pack("<IHHII", state, 6, 1, 2, 0) + filled(224, state) + text
+        yield packet(7, 0x80800000, body), False
+    for kind, api, size in [(3, 0x3230, 16), (3, 0x3231, 16), (9, 0x3330, 64), (10, 0x4300, 16),
+                            (10, 0x4301, 16), (11, 0x3430, 64), (11, 0x3431, 64),
+                            (11, 0x3432, 64), (11, 0x3433, 64), (11, 0x3439, 64), (1, 0x3030, 64),
+                            (12, 1, 32)]:
+        for down in (False, True):
+            text = "text ".encode("utf-16-le" if kind == 11 else "ascii")
+            body = struct.pack("<I", api) + filled(size - 4, api) + text
+            yield packet(kind, 0x80800000, body), down
+
+
+@pytest.mark.parametrize("machine", [0x8664, 0x14C, 0xAA64, 0x1C4])
+def test_every_message_agrees_with_kdwire_decode(tshark, tmp_path, machine):
+    version = struct.pack("<HHBBHHBBBBHQQQ", 15, 9600, 6, 2, 7, machine, 12, 3, 0x31, 0, 0,
+                          0xFFFFF80000000000, 0x1000, 0)
+    talk = [(manipulate(VERSION, 0x80800000, version), False)] + [
+        one for one in every_message() if not one[0][16:20] == struct.pack("<I", VERSION)]
+    path = records(tmp_path, *talk)
+    assert compare_with_decode(tshark, path) == len(talk)
+    assert "Malformed" not in tshark.run("-r", path, "-V")
+
+
+# ---- keys ----
+
+def poke_only(tshark, real, *options):
+    return tshark.column(real, "_ws.col.Info", *options, "-c", "8")
+
+
+def test_no_key_and_wrong_key_are_said(tshark, real):
+    assert poke_only(tshark, real)[0] == "control: encrypted, no key is set"
+    wrong = poke_only(tshark, real, "-o", "kdnet.key:8.8.8.9")
+    assert wrong[0] == "control: encrypted, no key fits"
+    assert wrong[3] == "data: encrypted, no key fits"
+    experts = tshark.column(real, "_ws.expert.message", "-o", "kdnet.key:8.8.8", "-c", "1")
+    assert "A key in the preferences is not valid" in experts[0]
+
+
+def test_keys_by_list_port_and_file(tshark, real, folder):
+    good = "poke: the target looks for its debugger"
+    assert poke_only(tshark, real, "-o", "kdnet.key:1.2.3.4 8.8.8.8")[0] == good
+    by_port = 'uat:kdnet_keys:"51111","8.8.8.8"'
+    assert poke_only(tshark, real, "-o", by_port)[0] == good
+    other = 'uat:kdnet_keys:"50000","8.8.8.8"'
+    assert poke_only(tshark, real, "-o", other)[0] == "control: encrypted, no key fits"
+    keys = folder / "keys.txt"
+    keys.write_text("# the lab\n50000 1.1.1.1\n51111 8.8.8.8  # the laptop\n")
+    tshark.give(folder)
+    assert poke_only(tshark, real, "-o", f"kdnet.key_file:{keys}")[0] == good
+
+
+def test_a_response_late_in_the_capture_opens_what_came_before(tshark, real, folder):
+    """Frame 2 is the response. With it behind the data, as after mergecap of parts in the wrong
+    order, the second pass opens all."""
+    parts = [folder / f"{n}.pcapng" for n in ("data", "response")]
+    subprocess.run(["editcap", "-r", real, parts[0], "3-60"], check=True)
+    subprocess.run(["editcap", "-r", real, parts[1], "2"], check=True)
+    joined = folder / "joined.pcapng"
+    subprocess.run(["mergecap", "-a", "-w", joined, *parts], check=True)
+    opened = tshark.column(joined, "kdnet.authentic", "-2", *KEY_OPTION)
+    assert opened == ["1"] * 59
+    without = tshark.column(parts[0], "_ws.expert.message", "-2", *KEY_OPTION)
+    assert all("No key fits" in m or "No session key" in m for m in without)
+
+
+def test_damage_and_replay(tshark, real, folder):
+    first = folder / "first.pcapng"
+    subprocess.run(["editcap", "-r", real, first, "1-8"], check=True)
+    again = folder / "again.pcapng"
+    subprocess.run(["editcap", "-r", real, again, "4"], check=True)
+    joined = folder / "joined.pcapng"
+    subprocess.run(["mergecap", "-a", "-w", joined, first, again], check=True)
+    assert tshark.column(joined, "kdnet.expert.replay", *KEY_OPTION)[-1] == "1" or \
+        "does not rise" in tshark.column(joined, "_ws.expert.message", *KEY_OPTION)[-1]
+    data = bytearray(first.read_bytes())
+    at = data.rfind(b"MDBG") + 40
+    data[at] ^= 1
+    first.write_bytes(data)
+    messages = tshark.column(first, "_ws.expert.message", *KEY_OPTION)
+    assert "Not authentic" in messages[-1]
+    assert "Not authentic" not in messages[-2]
+
+
+# ---- what a session's links and warnings are made of ----
+
+def manipulate(api, packet_id, union=b"", data=b"", status=0):
+    body = struct.pack("<IHHII", api, 6, 0, status, 0) + union.ljust(40, b"\0") + data
+    return packet(2, packet_id, body)
+
+
+READ, VERSION = 0x3130, 0x3146
+
+
+def records(tmp_path, *packets):
+    return pcapng(tmp_path / "made.pcapng", LINK_UPPER_PDU,
+                  [(upper_pdu(raw, down), 0) for raw, down in packets])
+
+
+def test_warnings(tshark, tmp_path):
+    good = manipulate(READ, 0x80800000, struct.pack("<QI", 0x1000, 16))
+    bad_sum = bytearray(good)
+    bad_sum[12] ^= 1
+    path = records(
+        tmp_path,
+        (bytes(bad_sum), True), (good[:-1] + b"\xab", True), (good[:40], True),
+        (b"SeaBIOS (version", False), (b"b", True), (packet(6, 0), True),
+        (good, True), (manipulate(VERSION, 0x80800001), True),
+        (manipulate(VERSION, 0x80800000, status=0xC0000001), False))
+    messages = tshark.column(path, "_ws.expert.message")
+    expected = ["The checksum is wrong: the header says", "No trailer byte", "never came",
+                "belong to no packet", "Break-in", "Reset", "", "was not answered",
+                "The request failed"]
+    assert all(e in m and bool(e) == bool(m) for e, m in zip(expected, messages)), messages
+    assert tshark.column(path, "kd.unanswered")[7] == "7"
+
+
+def test_resend_storm(tshark, tmp_path):
+    again = [(manipulate(VERSION, 0x80800000), True), (packet(5, 0), False)] * 6
+    storms = tshark.column(records(tmp_path, *again), "_ws.expert.message")
+    assert ["Resend storm" in m for m in storms] == [False] * 8 + [True] * 4
+
+
+def test_replies_find_their_requests_across_other_packets(tshark, tmp_path):
+    """A print between request and reply, and a reply that is sent twice."""
+    text = b"printed in between"
+    printed = packet(3, 0x80800001, struct.pack("<IHHII", 0x3230, 6, 0, len(text), 0) + text)
+    reply = manipulate(VERSION, 0x80800000)
+    path = records(tmp_path, (manipulate(VERSION, 0x80800000), True), (packet(4, 0x80800000), False),
+                   (printed, False), (packet(4, 0x80800001), True), (reply, False), (reply, False))
+    assert tshark.column(path, "kd.reply_in", "-2") == ["5", "", "", "", "", ""]
+    assert tshark.column(path, "kd.request_in") == ["", "", "", "", "1", "1"]
+    assert tshark.column(path, "kd.retransmission_of") == [""] * 5 + ["5"]
+
+
+def test_ids_that_alternate_are_no_retransmissions(tshark, tmp_path):
+    """On a serial line every other packet has the same id."""
+    talk = []
+    for number in range(4):
+        talk.append((manipulate(READ, 0x80800000 ^ number & 1,
+                                struct.pack("<QI", 0x1000 * number, 16)), True))
+        talk.append((packet(4, 0x80800000 ^ number & 1), False))
+    path = records(tmp_path, *talk)
+    assert tshark.column(path, "kd.retransmission_of") == [""] * 8
+    assert tshark.column(path, "kd.acknowledges") == ["", "1", "", "3", "", "5", "", "7"]
+
+
+def load(name, base, size, unload=0):
+    path = name + b"\0"
+    body = struct.pack("<IHHIIQQ", 0x3031, 6, 0, 1, 0, 0, base) + struct.pack(
+        "<IIQQIIB", len(path), 0, base, 0, 0, size, unload)
+    return packet(7, 0x80800000, body.ljust(240, b"\0") + path)
+
+
+def test_modules_come_and_go(tshark, tmp_path):
+    """A name is shown while the module is loaded, and not for an address outside it."""
+    def read(address):
+        return manipulate(READ, 0x80800000, struct.pack("<QI", address, 4)), True
+    path = records(tmp_path, read(0x5010), (load(b"\\Windows\\a.sys", 0x5000, 0x100), False),
+                   read(0x5010), read(0x5100), (load(b"", 0x5000, 0, 1), False), read(0x5014),
+                   (load(b"b.sys", 0x5000, 0x100), False), read(0x5000))
+    locations = tshark.column(path, "kd.location", "-2")
+    assert [one.split(",")[-1] for one in locations] == [
+        "", "a.sys", "a.sys+0x10", "", "a.sys", "", "b.sys", "b.sys"]
+
+
+def test_x86_and_arm64_contexts_follow_the_machine(tshark, tmp_path):
+    for machine, size, field in [(0x14C, 716, "kd.contextx86.eip"),
+                                 (0xAA64, 912, "kd.contextarm64.pc"),
+                                 (0x8664, 1232, "kd.contextamd64.rip")]:
+        version = manipulate(VERSION, 0x80800000,
+                             struct.pack("<HHBBHH", 15, 9600, 6, 0, 0, machine))
+        context = manipulate(0x3132, 0x80800001, data=(bytes(range(256)) * 5)[:size])
+        path = records(tmp_path, (version, False), (context, False))
+        assert tshark.column(path, field)[1] != ""
+
+
+# ---- statistics, follow, objects ----
+
+def test_statistics(tshark, real):
+    text = tshark.run("-r", real, *KEY_OPTION, "-q", "-z", "kd,stats")
+    rows = {line.split("|")[0].strip(): [c.strip() for c in line.split("|")[1:]]
+            for line in text.splitlines() if line.count("|") > 5}
+    assert rows["ReadVirtualMemory"][:3] == ["88", "11104", "44"]
+    assert rows["ReadVirtualMemory"][6] == "470"  # the slowest reply's frame
+    assert rows["(target stopped)"][0] == "3" and float(rows["(target stopped)"][8]) > 99.9
+    assert rows["ACKNOWLEDGE"][0] == "259"
+
+
+def test_follow_shows_what_the_target_printed(tshark, real):
+    text = tshark.run("-r", real, *KEY_OPTION, "-q", "-z", "follow,kd,ascii,0")
+    assert text.count("BD: Boot Debugger Initialized") == 1
+    assert "hal.chk.  It will be allowed to load" in text
+
+
+def test_objects(tshark, real, folder):
+    tshark.run("-r", real, *KEY_OPTION, "-q", "--export-objects", f"kd,{folder}")
+    header = (folder / "memory-0x96f0e8.bin").read_bytes()
+    assert header[:4] == b"PE\0\0" and len(header) == 624  # four reads that touch each other
+    assert (folder / "debug-output.txt").read_text().startswith("BD: Boot Debugger Initialized\n")
+
+
+def test_objects_join_reads_in_any_order_and_files(tshark, tmp_path, folder):
+    def read(address, data):
+        union = struct.pack("<QII", address, len(data), len(data))
+        return manipulate(READ, 0x80800000, union, data), False
+    name = "\\SystemRoot\\drivers\\my.sys\0".encode("utf-16-le")
+    def file_io(api, union, data=b"", down=True):
+        return packet(11, 0x80800000, struct.pack("<II", api, 0) + union.ljust(56, b"\0")
+                      + data), down
+    path = records(
+        tmp_path, read(0x2000, b"cc"), read(0x1FFE, b"bb"), read(0x1FFC, b"aaB"),
+        read(0x9000, b"elsewhere"),
+        file_io(0x3430, b"", name, False), file_io(0x3430, bytes(24) + struct.pack("<QQ", 7, 6)),
+        file_io(0x3431, struct.pack("<QQI", 7, 3, 3), b"", False),
+        file_io(0x3431, struct.pack("<QQI", 7, 3, 3), b"def"),
+        file_io(0x3431, struct.pack("<QQI", 7, 0, 3), b"", False),
+        file_io(0x3431, struct.pack("<QQI", 7, 0, 3), b"abc"))
+    tshark.run("-r", path, "-q", "--export-objects", f"kd,{folder}")
+    assert (folder / "memory-0x1ffc.bin").read_bytes() == b"aaBbcc"
+    assert (folder / "memory-0x9000.bin").read_bytes() == b"elsewhere"
+    assert (folder / "my.sys").read_bytes() == b"abcdef"
+    assert len(list(folder.glob("memory-*"))) == 2
+
+
+def test_conversations(tshark, real):
+    text = tshark.run("-r", real, *KEY_OPTION, "-q", "-z", "conv,kd")
+    assert re.search(r"192\.168\.2\.72 +<-> 192\.168\.2\.1 +262 .* 264 .* 526", text)
+
+
+# ---- hostile input ----
+
+def test_mutated_captures(tshark, tmp_path, own_packets):
+    """Flipped, cut and doubled bytes: never a crash, and never Wireshark's own complaint about a
+    dissector that read too far."""
+    chance = random.Random(3)
+    mutated = []
+    for number in range(3000):
+        raw, down = own_packets[number % len(own_packets)]
+        data = bytearray(raw)
+        for _ in range(chance.randint(0, 4)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        start, end = sorted((chance.randrange(len(data) + 1), chance.randrange(len(data) + 1)))
+        if chance.random() < 0.2:
+            data = data[start:end]
+        if len(data) >= 16 and chance.random() < 0.7:  # else a wrong checksum hides the body
+            size = min(len(data) - 17, 4000) if data[:4] == b"0000" else 0
+            if size > 0:
+                data[6:8] = struct.pack("<H", size)
+                data[12:16] = struct.pack("<I", sum(data[16:16 + size]))
+        name = chance.choice([b"kd", b"kd", b"kd_stream"])
+        mutated.append((upper_pdu(bytes(data), down, name), 0))
+    path = pcapng(tmp_path / "mutated.pcapng", LINK_UPPER_PDU, mutated)
+    for passes in (["-2"], []):
+        out = tshark.run("-r", path, *passes, "-V", "-z", "kd,stats")
+        assert "Malformed" not in out and "Dissector bug" not in out

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the Wireshark tests share: tshark as an ordinary user with our plugin or Lua script, captures
+made of packets, and fields out of tshark's JSON."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import struct
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CAPTURES = pathlib.Path(os.environ.get("KDWIRE_CAPTURES", ROOT.parent / "shared/captures"))
+OWN_CAPTURES = ROOT / "tests/captures"
+NOBODY = 65534
+KEY = "8.8.8.8"  # of the real capture
+
+
+def find(*names):
+    build = os.environ.get("KDWIRE_BUILD", ROOT / "build/linux")
+    for name in names:
+        for path in (ROOT / "dist" / name, pathlib.Path(build) / name):
+            if path.exists():
+                return path
+    return None
+
+
+PLUGIN = find("wireshark/kdwire.so")
+LUA = find("wireshark/kdwire.lua")
+
+
+def tshark_version():
+    words = subprocess.run(["tshark", "--version"], capture_output=True, text=True).stdout.split()
+    return ".".join(words[2].split(".")[:2])
+
+
+class Tshark:
+    """tshark with a home of its own. Started by root, Wireshark ignores personal plugins: then it
+    runs as nobody."""
+
+    def __init__(self, home, plugin=PLUGIN, lua=None):
+        self.home, self.lua = home, lua
+        if plugin:
+            folder = home / f".local/lib/wireshark/plugins/{tshark_version()}/epan"
+            folder.mkdir(parents=True)
+            shutil.copy(plugin, folder / "kdwire.so")
+        self.prefix = []
+        if os.getuid() == 0:
+            self.prefix = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+            self.give(home)
+
+    def give(self, path):
+        """Lets the user that tshark runs as write there; a temporary folder's parents are open only
+        to its owner."""
+        if os.getuid() != 0:
+            return
+        for one in [path, *path.rglob("*")]:
+            os.chown(one, NOBODY, NOBODY)
+        self.admit(path)
+
+    @staticmethod
+    def admit(path):
+        """pytest's folders are open to their owner only."""
+        for one in [path, *path.parents]:
+            if "pytest-" in str(one) and one.exists():
+                os.chmod(one, os.stat(one).st_mode | (0o055 if one.is_dir() else 0o044))
+
+    def command(self, *arguments):
+        for one in [self.home, *arguments]:
+            if isinstance(one, pathlib.Path) and os.getuid() == 0:
+                self.admit(one)
+        script = ["-X", f"lua_script:{self.lua}"] if self.lua else []
+        return [*self.prefix, "env", f"HOME={self.home}", "TZ=UTC", "LC_ALL=C.UTF-8", "tshark",
+                *script, *map(str, arguments)]
+
+    def run(self, *arguments, **options):
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=120,
+                              **options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def lines(self, path, *arguments):
+        return self.run("-r", path, *arguments).splitlines()
+
+    def column(self, path, field, *arguments):
+        """The values of FIELD, packet by packet; '' where it is not."""
+        return self.lines(path, "-T", "fields", "-e", field, *arguments)
+
+    def layers(self, path, *arguments, passes="-2"):
+        """One list of KD layers per frame, and its KDNET layer or None."""
+        text = self.run("-r", path, *filter(None, [passes]), "-T", "json", "-J", "kd kdnet",
+                        "--no-duplicate-keys", *arguments)
+        frames = []
+        for frame in json.loads(text or "[]"):
+            layers = frame["_source"]["layers"]
+            kd = layers.get("kd", [])
+            frames.append((kd if isinstance(kd, list) else [kd], layers.get("kdnet")))
+        return frames
+
+
+def flatten(node, into=None):
+    """{field: [values]} of a JSON tree: leaves are texts, subtrees objects."""
+    into = {} if into is None else into
+    for name, value in node.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, dict):
+                flatten(one, into)
+            else:
+                into.setdefault(name, []).append(one)
+    return into
+
+
+LINKS = re.compile(r"kd\.(reply_in|request_in|response_time|acknowledged_in|acknowledges|"
+                   r"retransmission_of|resend_of|unanswered|stopped_in|continued_in|next_stop_in|"
+                   r"stop_time|run_time|stream|fragment)$|_ws\.")
+
+
+def packets_of(frames, links=False):
+    """What the fields of each KD packet say, in order, wherever it came in; without the links,
+    which are frame numbers and times."""
+    packets = []
+    for kd, _ in frames:
+        for packet in kd:
+            flat = flatten(packet)
+            packets.append(flat if links else
+                           {k: v for k, v in flat.items() if not LINKS.match(k)})
+    return packets
+
+
+# ---- captures ----
+
+def block(kind, body):
+    size = 12 + len(body)
+    return struct.pack("<II", kind, size) + body + struct.pack("<I", size)
+
+
+def pcapng(path, link_type, records):
+    """RECORDS: (bytes, flags) each, a millisecond apart. Flags: 1 inbound, 2 outbound, 0 unknown."""
+    data = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    data += block(1, struct.pack("<HHI", link_type, 0, 0))
+    for number, (payload, flags) in enumerate(records):
+        time = 1_700_000_000_000_000 + number * 1000
+        body = struct.pack("<IIIII", 0, time >> 32, time & 0xFFFFFFFF, len(payload), len(payload))
+        body += payload + bytes(-len(payload) % 4)
+        if flags:
+            body += struct.pack("<HHIHH", 2, 4, flags, 0, 0)
+        data += block(6, body)
+    path.write_bytes(data)
+    return path
+
+
+def upper_pdu(payload, to_target, dissector=b"kd", direction=True):
+    def tag(number, value):
+        return struct.pack(">HH", number, len(value)) + value
+    name = dissector + bytes(-len(dissector) % 4)
+    ends = [(bytes([192, 168, 0, 2]), 51111), (bytes([192, 168, 0, 1]), 51112)]
+    source, destination = ends if to_target else ends[::-1]
+    tags = tag(12, name) + tag(20, source[0]) + tag(21, destination[0]) + tag(24, b"\0\0\0\3")
+    tags += tag(25, struct.pack(">I", source[1])) + tag(26, struct.pack(">I", destination[1]))
+    if direction:
+        tags += tag(35, struct.pack(">I", 0 if to_target else 1))
+    return tags + tag(0, b"") + payload
+
+
+def ipv4(protocol, to_target, payload):
+    ends = [bytes([10, 0, 0, 2]), bytes([10, 0, 0, 1])]
+    source, destination = ends if to_target else ends[::-1]
+    return struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 0, 0x4000, 64, protocol,
+                       0) + source + destination + payload
+
+
+def udp(payload, to_target, ports=(51111, 51112)):
+    source, destination = ports if to_target else ports[::-1]
+    return ipv4(17, to_target, struct.pack(">HHHH", source, destination, 8 + len(payload), 0)
+                + payload)
+
+
+class TcpTalk:
+    """TCP segments with right sequence numbers."""
+
+    def __init__(self, ports=(40000, 7001)):
+        self.ports = ports
+        self.sent = [1, 1]
+        self.records = [(self.segment(b"", True, 2), 0), (self.segment(b"", False, 0x12), 0)]
+        self.sent = [2, 2]
+
+    def segment(self, payload, to_target, flags=0x18):
+        source, destination = self.ports if to_target else self.ports[::-1]
+        own, other = self.sent[not to_target], self.sent[to_target]
+        return ipv4(6, to_target, struct.pack(">HHIIBBHHH", source, destination, own,
+                                              other if flags != 2 else 0, 0x50, flags, 65000, 0, 0)
+                    + payload)
+
+    def send(self, payload, to_target):
+        self.records.append((self.segment(payload, to_target), 0))
+        self.sent[not to_target] += len(payload)
+
+
+def packet(kind, packet_id, body=b"", leader=None):
+    """A KD packet as on a serial line."""
+    leader = leader or (b"0000" if body else b"iiii")
+    header = leader + struct.pack("<HHII", kind, len(body), packet_id, sum(body))
+    return header + body + (b"\xaa" if leader == b"0000" else b"")
+
+
+def real_packets():
+    """The real session as [(packet as on a serial line, to_target)], in the order of the wire."""
+    folder = CAPTURES / "windows-kdnet"
+    streams = {"T>H": (folder / "kd-target-to-host.bin").read_bytes(),
+               "H>T": (folder / "kd-host-to-target.bin").read_bytes()}
+    packets = []
+    for line in (folder / "index.txt").read_text().splitlines():
+        columns = line.split("\t")
+        if line.startswith("#") or columns[4] == "-":
+            continue
+        start, size = int(columns[4]), 16 + int(columns[7])
+        raw = streams[columns[2]][start:start + size]
+        packets.append((raw + (b"\xaa" if raw[:4] == b"0000" else b""), columns[2] == "H>T"))
+    return packets

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The parts of the plugin and what they share.
+ *
+ *   plugin.c        what Wireshark looks for in the file
+ *   fields.c        every field of include/kdwire/fields.h as a Wireshark field; one item as a tree
+ *   session.c       what is known of a session: requests, replies, ACKs, stops, modules
+ *   packet_kd.c     the ways KD comes: records, byte streams, TCP, UDP; column, links, experts
+ *   packet_kdnet.c  KDNET datagrams, keys, decryption
+ *   taps.c          statistics, follow, conversations, exported PDUs
+ *   objects.c       export objects: memory, debug text, files
+ *
+ * Nothing here knows an offset of the protocol: the walk of src/kd/decode.c drives all.
+ */
+#ifndef KDWIRE_WIRESHARK_KD_H
+#define KDWIRE_WIRESHARK_KD_H
+
+#include "compat.h"
+
+#include "kdwire/decode.h"
+#include "kdwire/protocol.h"
+#include "kdwire/stream.h"
+
+extern int proto_kd;
+
+/* ---- sessions (session.c). All memory lives as long as the capture file is open. ---- */
+
+/* A request and what came of it. Frame 0 = not seen. */
+struct kd_transaction {
+    guint32 request_frame, reply_frame;
+    nstime_t request_time, reply_time;
+};
+
+/* A data packet and its acknowledgement. */
+struct kd_delivery {
+    guint32 data_frame, ack_frame;
+};
+
+/* From a state change to the continue that ends it, to the next stop. */
+struct kd_stop {
+    guint32 stop_frame, go_frame, next_frame;
+    nstime_t stop_time, go_time, next_time;
+};
+
+struct kd_session;
+
+/* What the first pass learnt of one packet; the same on every later look at it. */
+struct kd_record {
+    enum kd_direction direction;
+    struct kd_session *session;
+    const struct kd_decode_session *decode; /* as it was before the packet */
+    guint32 modules_seen;                   /* of the session's module events, likewise */
+    struct kd_transaction *transaction;     /* of a request or a reply, or NULL */
+    bool is_reply;
+    struct kd_delivery *delivery;     /* of a data packet or an ACK, or NULL */
+    struct kd_stop *stop;             /* of a state change or a continue, or NULL */
+    const struct kd_stop *ran_before; /* a state change: the stop that it follows, or NULL */
+    guint32 retransmission_of;        /* frame, 0 = none */
+    guint32 resend_of;                /* a RESEND: the frame it asks for again */
+    guint32 unanswered;               /* an earlier request that this packet gives up */
+    unsigned repeats;                 /* how many times in a row nothing new was said */
+};
+
+enum {
+    /* So many retransmissions and RESENDs without anything new are worth a warning: a debugger that
+     * attaches and loses a packet or two needs less. */
+    KD_STORM = 8,
+};
+
+/* Sessions of a file are numbered from 0: kd.stream. */
+struct kd_session *kd_session_new(guint32 number);
+guint32 kd_session_number(const struct kd_session *session);
+
+/* First pass: what ITEM means in its session. */
+struct kd_record *kd_session_add(struct kd_session *session, packet_info *pinfo,
+                                 enum kd_direction direction, const struct kd_item *item);
+
+/* A record for a packet that the first pass did not reach. */
+struct kd_record *kd_session_unknown(packet_info *pinfo, enum kd_direction direction);
+
+/* "module+0x10" for an address in a module that was loaded when RECORD's packet came; returns the
+ * size, 0 if there is none. */
+size_t kd_session_name_address(const struct kd_record *record, guint64 address, char *name,
+                               size_t room);
+
+/* ---- the tree (fields.c) ---- */
+
+void kd_fields_register(void);
+
+/* Adds ITEM, which lies at OFFSET of TVB, to TREE. */
+void kd_fields_add(proto_tree *tree, tvbuff_t *tvb, int offset, packet_info *pinfo,
+                   const struct kd_record *record, const struct kd_item *item);
+
+/* Whether addresses in this packet are virtual: ports, indexes of control space and physical
+ * addresses lie in no module. */
+bool kd_fields_have_virtual_addresses(const struct kd_record *record, const struct kd_item *item);
+
+/* ---- dissection (packet_kd.c) ---- */
+
+void kd_register(void);
+void kd_handoff(void);
+
+/* What one conversation, or one capture file without addresses, remembers. */
+struct kd_conversation;
+struct kd_conversation *kd_conversation_of(packet_info *pinfo);
+
+/* The number of the session that PINFO's conversation is in; false: it is no KD conversation. How
+ * many there are. */
+bool kd_stream_number(packet_info *pinfo, guint *number);
+guint32 kd_stream_count(void);
+
+/* The next packet of this conversation begins a new session (KDNET: new keys). */
+void kd_conversation_restart(struct kd_conversation *conversation);
+
+/* The payload of a KDNET datagram. */
+void kd_dissect_datagram(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
+                         struct kd_conversation *conversation, enum kd_direction direction);
+
+/* ---- KDNET (packet_kdnet.c) ---- */
+
+void kdnet_register(void);
+void kdnet_handoff(void);
+
+/* ---- taps (taps.c, objects.c) ---- */
+
+/* What the tap "kd" is given of each packet, break-in and run of junk. */
+struct kd_tap {
+    const struct kd_item *item;
+    const struct kd_record *record;
+    struct kd_message message;
+    tvbuff_t *tvb; /* the item's bytes */
+};
+
+void kd_taps_register(void);
+void kd_taps_give(packet_info *pinfo, tvbuff_t *tvb, const struct kd_record *record,
+                  const struct kd_item *item);
+
+/* The exported-PDU tag that says who sent a packet; DATA is an enum kd_direction. */
+int kd_export_direction_size(packet_info *pinfo, void *data);
+int kd_export_direction(packet_info *pinfo, void *data, guint8 *out, guint32 room);
+
+void kd_objects_register(void);
+
+#endif
