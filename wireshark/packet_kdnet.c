@@ -304,11 +304,6 @@ static void add_session(struct kdnet_conversation *conversation, packet_info *pi
 
 /* ---- opening a datagram ---- */
 
-static bool is_control(const guint8 *bytes)
-{
-    return bytes[KDNET_CLEAR_SIZE - 1] == KDNET_CONTROL;
-}
-
 struct opened {
     const guint8 *bytes;
     size_t size;
@@ -383,7 +378,7 @@ static bool open_datagram(struct kdnet_conversation *conversation, packet_info *
                           struct opened *opened)
 {
     struct kdnet_frame *frame = frame_of(pinfo);
-    bool control = is_control(opened->bytes);
+    bool control = kdnet_is_control(opened->bytes);
     if (frame->generation != key_generation)
         frame->key = 0;
     bool good = control ? open_control(conversation, pinfo, opened)
@@ -544,7 +539,7 @@ static int dissect_kdnet(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, vo
     if (kdnet_check_clear(opened.bytes, opened.size) < 0)
         return 0;
     struct kdnet_conversation *conversation = kdnet_conversation_of(pinfo);
-    bool control = is_control(opened.bytes);
+    bool control = kdnet_is_control(opened.bytes);
     opened.plain = wmem_alloc(pinfo->pool, KDNET_DATAGRAM_MAX);
     col_set_str(pinfo->cinfo, COL_PROTOCOL, "KDNET");
     col_clear(pinfo->cinfo, COL_INFO);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the Wireshark tests share: tshark as an ordinary user with our plugin or Lua script, captures
 made of packets, and fields out of tshark's JSON."""
+import contextlib
 import json
 import os
 import pathlib
@@ -8,8 +9,7 @@ import re
 import shutil
 import struct
 import subprocess
-
-import pytest
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CAPTURES = pathlib.Path(os.environ.get("KDWIRE_CAPTURES", ROOT.parent / "shared/captures"))
@@ -31,6 +31,14 @@ PLUGIN = find("wireshark/kdwire.so")
 LUA = find("wireshark/kdwire.lua")
 
 
+@contextlib.contextmanager
+def open_folder():
+    """A temporary folder that others may read: pytest's are open to their owner only."""
+    with tempfile.TemporaryDirectory(prefix="kdwire-wireshark-") as name:
+        os.chmod(name, 0o755)
+        yield pathlib.Path(name)
+
+
 def tshark_version():
     words = subprocess.run(["tshark", "--version"], capture_output=True, text=True).stdout.split()
     return ".".join(words[2].split(".")[:2])
@@ -49,28 +57,15 @@ class Tshark:
         self.prefix = []
         if os.getuid() == 0:
             self.prefix = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-            self.give(home)
-
-    def give(self, path):
-        """Lets the user that tshark runs as write there; a temporary folder's parents are open only
-        to its owner."""
-        if os.getuid() != 0:
-            return
-        for one in [path, *path.rglob("*")]:
-            os.chown(one, NOBODY, NOBODY)
-        self.admit(path)
+        self.give(home)
 
     @staticmethod
-    def admit(path):
-        """pytest's folders are open to their owner only."""
-        for one in [path, *path.parents]:
-            if "pytest-" in str(one) and one.exists():
-                os.chmod(one, os.stat(one).st_mode | (0o055 if one.is_dir() else 0o044))
+    def give(path):
+        """Lets the user that tshark runs as write there."""
+        for one in [path, *path.rglob("*")] if os.getuid() == 0 else []:
+            os.chown(one, NOBODY, NOBODY)
 
     def command(self, *arguments):
-        for one in [self.home, *arguments]:
-            if isinstance(one, pathlib.Path) and os.getuid() == 0:
-                self.admit(one)
         script = ["-X", f"lua_script:{self.lua}"] if self.lua else []
         return [*self.prefix, "env", f"HOME={self.home}", "TZ=UTC", "LC_ALL=C.UTF-8", "tshark",
                 *script, *map(str, arguments)]
@@ -87,6 +82,13 @@ class Tshark:
     def column(self, path, field, *arguments):
         """The values of FIELD, packet by packet; '' where it is not."""
         return self.lines(path, "-T", "fields", "-e", field, *arguments)
+
+    def columns(self, path, *fields, options=()):
+        """One list per field, as of `column`, by one run and two passes."""
+        chosen = [word for field in fields for word in ("-e", field)]
+        rows = [line.split("\t") for line in self.lines(path, "-2", "-T", "fields", *chosen,
+                                                        *options)]
+        return [list(column) for column in zip(*rows)]
 
     def layers(self, path, *arguments, passes="-2"):
         """One list of KD layers per frame, and its KDNET layer or None."""
