@@ -568,6 +568,127 @@ static void test_kdnet_profile(void **state)
     assert_int_equal(kd_get_u32(out + 8), 2);
 }
 
+static void start_kdnet(struct end *end, enum kd_role role)
+{
+    const struct kd_link_config config = {.role = role, .framing = KD_FRAMING_KDNET};
+    start(end, role);
+    kd_link_init(&end->link, &config);
+}
+
+/* WinDbg would take another packet under that id for the repeat of the one given up. */
+static void test_kdnet_spends_the_id_of_a_packet_given_up(void **state)
+{
+    const uint8_t *out;
+    (void)state;
+    start_kdnet(&t, KD_ROLE_TARGET);
+    kd_link_send(&t.link, t.now, STOP, manipulate(LOAD_SYMBOLS, 0), BODY_SIZE, NULL, 0);
+    while (kd_link_busy(&t.link)) { /* it is droppable */
+        kd_link_written(&t.link, t.now, kd_link_output(&t.link, &out));
+        t.now += KD_LINK_ACK_TIMEOUT_US;
+        kd_link_tick(&t.link, t.now);
+    }
+    kd_link_send(&t.link, t.now, STOP, manipulate(STATE, 0), BODY_SIZE, NULL, 0);
+    assert_true(kd_link_output(&t.link, &out) > 0);
+    assert_int_equal(kd_get_u32(out + 8), 2);
+}
+
+/* RESET tells an id, and no id comes twice: what was accepted is not accepted again. */
+static void test_kdnet_repeat_after_reset(void **state)
+{
+    uint8_t bytes[KD_PACKET_MAX];
+    (void)state;
+    start_kdnet(&t, KD_ROLE_DEBUGGER);
+    size_t size = make_data(bytes, MANIPULATE, 0x62, manipulate(READ, 1), BODY_SIZE);
+    feed(&t, bytes, size - 1);
+    expect_events(&t, KD_LINK_PACKET);
+    expect_written(&t, ACK, 0x62);
+    feed_control(&t, RESET, 0x62);
+    expect_events(&t, KD_LINK_RESET);
+    expect_written(&t, RESET, 0x80000000);
+    feed(&t, bytes, size - 1);
+    expect_no_event(&t);
+    expect_written(&t, ACK, 0x62);
+}
+
+/* ---- a link between two others ---- */
+
+static int late(void **state)
+{
+    const struct kd_link_config config = {.role = KD_ROLE_TARGET, .late_ack = true};
+    fresh(state);
+    kd_link_init(&t.link, &config);
+    kd_link_expect(&t.link, KD_LINK_ANY_TYPE);
+    return 0;
+}
+
+static void test_late_ack(void **state)
+{
+    (void)state;
+    feed_data(&t, MANIPULATE, id(A), manipulate(READ, 1));
+    expect_events(&t, KD_LINK_PACKET);
+    expect_nothing_written(&t);
+    feed_data(&t, MANIPULATE, id(A), manipulate(READ, 1)); /* its sender is impatient */
+    expect_no_event(&t);
+    expect_nothing_written(&t);
+    kd_link_take(&t.link, t.now);
+    collect(&t);
+    expect_written(&t, ACK, id(A));
+    kd_link_take(&t.link, t.now); /* nothing waits for it */
+    collect(&t);
+    expect_nothing_written(&t);
+    feed_data(&t, MANIPULATE, id(A), manipulate(READ, 1)); /* the ACK was lost */
+    expect_no_event(&t);
+    expect_written(&t, ACK, id(A));
+    feed_data(&t, MANIPULATE, id(B), manipulate(READ, 2));
+    expect_events(&t, KD_LINK_PACKET);
+}
+
+static void test_refused_packet_is_new_again(void **state)
+{
+    (void)state;
+    feed_data(&t, MANIPULATE, id(A), manipulate(READ, 1));
+    expect_events(&t, KD_LINK_PACKET);
+    kd_link_refuse(&t.link);
+    feed_data(&t, MANIPULATE, id(A), manipulate(READ, 1));
+    expect_events(&t, KD_LINK_PACKET);
+    feed_control(&t, RESET, 0);
+    expect_events(&t, KD_LINK_RESET, KD_LINK_RESEND_STOP);
+    expect_written(&t, RESET, 0);
+    feed_data(&t, MANIPULATE, id(A), manipulate(READ, 1));
+    expect_events(&t, KD_LINK_PACKET);
+    expect_nothing_written(&t);
+}
+
+static void test_another_packet_replaces_one_not_taken(void **state)
+{
+    (void)state;
+    feed_data(&t, MANIPULATE, id(A), manipulate(READ, 1));
+    expect_events(&t, KD_LINK_PACKET);
+    feed_data(&t, MANIPULATE, id(A), manipulate(READ, 2)); /* given up, the id used again */
+    expect_events(&t, KD_LINK_PACKET);
+    kd_link_take(&t.link, t.now);
+    collect(&t);
+    expect_written(&t, ACK, id(A));
+}
+
+static void test_any_type_is_taken_and_a_break_in_alone_asks_for_nothing(void **state)
+{
+    (void)state;
+    feed_data(&t, KD_PACKET_DEBUG_IO, id(A), manipulate(PRINT, 0));
+    expect_events(&t, KD_LINK_PACKET);
+    kd_link_take(&t.link, t.now);
+    collect(&t);
+    expect_written(&t, ACK, id(A));
+    feed(&t, (const uint8_t *)"b", 1);
+    expect_events(&t, KD_LINK_BREAK_IN);
+    wait_us(&t, 4 * KD_LINK_BYTE_TIMEOUT_US);
+    expect_no_event(&t);
+    send(&t, STOP, manipulate(STATE, 0));
+    assert_true(kd_link_is_sending(&t.link, STOP, manipulate(STATE, 0), BODY_SIZE));
+    assert_false(kd_link_is_sending(&t.link, STOP, manipulate(STATE, 1), BODY_SIZE));
+    assert_false(kd_link_is_sending(&t.link, MANIPULATE, manipulate(STATE, 0), BODY_SIZE));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -606,6 +727,12 @@ int main(void)
         cmocka_unit_test_setup(test_restart_forgets_everything, replying),
         cmocka_unit_test_setup(test_send_bounds, fresh),
         cmocka_unit_test_setup(test_kdnet_profile, fresh),
+        cmocka_unit_test_setup(test_kdnet_spends_the_id_of_a_packet_given_up, fresh),
+        cmocka_unit_test_setup(test_kdnet_repeat_after_reset, fresh),
+        cmocka_unit_test_setup(test_late_ack, late),
+        cmocka_unit_test_setup(test_refused_packet_is_new_again, late),
+        cmocka_unit_test_setup(test_another_packet_replaces_one_not_taken, late),
+        cmocka_unit_test_setup(test_any_type_is_taken_and_a_break_in_alone_asks_for_nothing, late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
