@@ -145,10 +145,18 @@ struct kd_file_request {
 };
 
 /* All zero fields take the defaults. */
+enum {
+    /* With it a reply fits one Ethernet frame (1,442 bytes with all headers): firewalls and NATs
+     * often drop what IP has fragmented. */
+    KD_PIECE_KDNET = 1300,
+};
+
 struct kd_debugger_config {
     struct kd_link_config link;  /* role is set by the engine */
     uint64_t request_timeout_us; /* from acknowledgement to reply; default 3 s */
     unsigned request_tries;      /* times that an answer is asked for; default 4 */
+    unsigned piece_max; /* bytes of memory in one request; default KD_MANIPULATE_DATA_MAX. Less
+                           where a packet must fit something smaller, e.g. KD_PIECE_KDNET */
     uint64_t attach_interval_us; /* between RESET and break-in while attaching; default 1 s */
     void (*file)(void *context, struct kd_file_request *request); /* NULL: all are refused */
     void *file_context;

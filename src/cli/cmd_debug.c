@@ -23,6 +23,7 @@ struct options {
     } commands[COMMANDS_MAX];
     size_t command_count;
     const char *key_file;
+    unsigned piece; /* 0: the end decides */
     bool json, no_break;
     int timeout_s;
 };
@@ -41,11 +42,13 @@ static void help(void)
         "  --json               one JSON object per command and event on standard output\n"
         "  --timeout SECONDS    wait that long for the target to stop (default %d)\n"
         "  --key-file FILE      the key of a KDNET end (else KDWIRE_KDNET_KEY, or you are asked)\n"
+        "  --piece N            at most N bytes of memory in one request (default %d; %d at a\n"
+        "                       KDNET end, so that no datagram is fragmented)\n"
         "  --no-break           do not stop a running target: wait until it stops by itself\n\n"
         "Without -c and --script commands come from the terminal, or line by line from\n"
         "standard input. .help lists the commands. Ctrl-C stops the target.\n"
         "Exit status: 0 done, 1 failed, 2 wrong usage.\n",
-        TIMEOUT_DEFAULT);
+        TIMEOUT_DEFAULT, KD_MANIPULATE_DATA_MAX, KD_PIECE_KDNET);
 }
 
 static bool take_commands(struct options *o, const char *text, bool is_file)
@@ -69,6 +72,15 @@ static int parse_value(struct options *o, const char *option, const char *value)
         o->timeout_s = (int)seconds;
         return CLI_DONE;
     }
+    if (strcmp(option, "--piece") == 0) {
+        char *end;
+        unsigned long piece = strtoul(value, &end, 10);
+        if (*value < '1' || *value > '9' || *end != '\0' || piece > KD_MANIPULATE_DATA_MAX)
+            return cli_usage_error("--piece takes bytes, from 1 to %d, not '%s'",
+                                   KD_MANIPULATE_DATA_MAX, value);
+        o->piece = (unsigned)piece;
+        return CLI_DONE;
+    }
     if (strcmp(option, "--key-file") == 0) {
         o->key_file = value;
         return CLI_DONE;
@@ -88,7 +100,8 @@ static int parse(struct options *o, int argc, char **argv)
         } else if (strcmp(a, "--no-break") == 0) {
             o->no_break = true;
         } else if (strcmp(a, "-c") == 0 || strcmp(a, "--script") == 0 ||
-                   strcmp(a, "--timeout") == 0 || strcmp(a, "--key-file") == 0) {
+                   strcmp(a, "--timeout") == 0 || strcmp(a, "--key-file") == 0 ||
+                   strcmp(a, "--piece") == 0) {
             int result = parse_value(o, a, argv[i + 1]);
             if (result != CLI_DONE)
                 return result;
@@ -254,7 +267,10 @@ int cmd_debug(int argc, char **argv)
     d->session.on_notice = debug_on_notice;
     d->session.context = d;
     d->session.attach_how = options.no_break ? KD_ATTACH_WAIT : KD_ATTACH_STOP;
-    if (session_open(&d->session, &spec, NULL, message) < 0) {
+    struct kd_debugger_config config = {.piece_max = options.piece};
+    if (!options.piece && endpoint_spec_needs_key(&spec))
+        config.piece_max = KD_PIECE_KDNET;
+    if (session_open(&d->session, &spec, &config, message) < 0) {
         cli_error("%s", message);
         result = CLI_FAILED;
     } else {

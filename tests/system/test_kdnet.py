@@ -93,6 +93,7 @@ class Network:
         self.back.bind(("127.0.0.1", 0))
         self.port = self.front.getsockname()[1]
         self.target = None
+        self.largest = 0
         self.carried = self.lost = self.repeated = self.reordered = 0
         self.held = []
         self.ended = False
@@ -110,6 +111,7 @@ class Network:
 
     def _carry(self, to_host, data):
         self.carried += 1
+        self.largest = max(self.largest, len(data))
         if self.random.random() < self.lose:
             self.lost += 1
             return
@@ -210,6 +212,17 @@ def test_a_target_that_boots_again_is_a_new_session(tmp_path):
                 with sim("--boot-stop", f"unix-listen:{door}"):
                     assert "simkernel" in debug(f"unix:{tmp_path}/kd", "lm; qd")
                     near.wait("up", "target", number + 1)
+
+
+ETHERNET_PAYLOAD = 1500 - 20 - 8  # behind IPv4 and UDP
+
+
+@pytest.mark.parametrize("options, fits", [((), True), (("--piece", "3944"), False)])
+def test_datagrams_fit_an_ethernet_frame_unless_larger_ones_are_asked_for(options, fits):
+    port = free_port()
+    with Network(port) as network, sim(f"kdnet-target:host=127.0.0.1,port={network.port}"):
+        check_session(debug(f"kdnet-host:port={port}", SESSION, *options))
+        assert (network.largest <= ETHERNET_PAYLOAD) == fits
 
 
 def test_a_bad_network():
