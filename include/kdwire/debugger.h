@@ -108,8 +108,10 @@ enum kd_debugger_event_kind {
     KD_DEBUGGER_MODULE_LOADED,   /* `module`, from a stop or from kd_debugger_walk_modules */
     KD_DEBUGGER_MODULE_UNLOADED, /* `module` */
     KD_DEBUGGER_RESTARTED,       /* the target restarted its streams: it rebooted or gave up on us;
-                                    handles of breakpoints are void */
-    KD_DEBUGGER_LOST,            /* the target does not answer any more; it may come back */
+                                    handles of breakpoints are void, and it runs unless a STOP
+                                    follows */
+    KD_DEBUGGER_LOST,            /* the target does not answer any more; it may come back. It counts
+                                    as RUNNING: kd_debugger_break_in finds out */
     KD_DEBUGGER_RECOVERED,       /* an answer was lost and had to be asked for again */
     KD_DEBUGGER_DONE,            /* the request ended: `result` ... */
     KD_DEBUGGER_DETACHED,        /* kd_debugger_detach ended */
@@ -331,6 +333,7 @@ struct kd_debugger_request {
     bool asking;    /* RESET was sent to find out what became of it */
     bool repeated;  /* it was sent again above the link */
     unsigned tries; /* RESETs sent for it */
+    unsigned resets_answered;
     uint16_t sequence;
     uint64_t deadline;
     uint8_t head[KD_MANIPULATE_SIZE];
@@ -369,6 +372,7 @@ struct kd_debugger {
     bool no_context_ex; /* refused once: use the old ones in this session */
     bool have_stop;
     bool recheck;   /* an equal state change came before the ACK of Continue: old or new? */
+    bool lost;      /* RUNNING: perhaps it is stopped and only did not answer */
     bool restarted; /* the link saw a SYNC id; the packet that follows tells what it means */
     bool echoes;    /* the target echoes ProcessorLevel: our sequence number travels there */
     uint16_t sequence;

@@ -50,6 +50,9 @@ enum {
     PAGE_SIZE = 0x1000,
     /* NT and our own target never answer RESET later than this many rounds if they are there. */
     CHECK_ROUNDS = 2,
+    /* RESETs that a target answers, and nothing else, while it does not even acknowledge a request:
+     * it runs. More than one, since the state change of a stopped one may be lost on the way. */
+    RUNNING_RESETS = 2,
     /* What a loader entry must have at least: up to FullDllName's buffer. */
     LOADER_ENTRY_MIN = 0x58,
 };
@@ -60,6 +63,7 @@ enum {
 
 static void packet_done(struct kd_debugger *d, uint64_t now, int result, uint32_t status,
                         const uint8_t *body, size_t body_size);
+static void target_restarted(struct kd_debugger *d, uint64_t now);
 
 /* ---- events ---- */
 
@@ -189,7 +193,7 @@ static void packet_start(struct kd_debugger *d, uint64_t now, uint32_t api, cons
     r->data_size = data_size;
     r->unsent = true;
     r->acked = r->asking = r->repeated = false;
-    r->tries = 0;
+    r->tries = r->resets_answered = 0;
     r->deadline = KD_NEVER;
     r->sequence = ++d->sequence;
     KD_PUT(r->head, Manipulate, ApiNumber, api);
@@ -203,15 +207,25 @@ static void clear_head(struct kd_debugger *d)
     memset(d->request.head, 0, sizeof d->request.head);
 }
 
+/* Whether it runs or not, nobody knows: break-in finds out. */
+static void lost(struct kd_debugger *d, uint64_t now)
+{
+    push(d, KD_DEBUGGER_LOST);
+    d->state = KD_DEBUGGER_RUNNING;
+    d->lost = true;
+    packet_done(d, now, KD_E_TIMEOUT, 0, NULL, 0);
+}
+
 /* Neither reply nor acknowledgement came: find out with RESET what became of the packet. */
 static void packet_ask(struct kd_debugger *d, uint64_t now, bool reset_sent)
 {
     struct kd_debugger_request *r = &d->request;
+    if (!r->acked && r->resets_answered >= RUNNING_RESETS) {
+        target_restarted(d, now);
+        return;
+    }
     if (r->tries >= d->config.request_tries) {
-        push(d, KD_DEBUGGER_LOST);
-        if (r->op == KD_OP_GO)
-            d->state = KD_DEBUGGER_RUNNING;
-        packet_done(d, now, KD_E_TIMEOUT, 0, NULL, 0);
+        lost(d, now);
         return;
     }
     r->tries++;
@@ -757,6 +771,7 @@ static void stopped(struct kd_debugger *d, uint32_t kind, const uint8_t *body, s
     d->state = KD_DEBUGGER_STOPPED;
     d->seek = KD_SEEK_NONE;
     d->recheck = false;
+    d->lost = false;
     d->prompted = false;
     if (d->stop.kind == KD_STOP_LOAD || d->stop.kind == KD_STOP_UNLOAD) {
         enum kd_debugger_event_kind event =
@@ -807,6 +822,7 @@ static void stop_again(struct kd_debugger *d, uint64_t now)
     r->repeated = true;
     r->unsent = true;
     r->acked = false;
+    r->resets_answered = 0;
     try_send(d, now);
     r->deadline = now + d->config.request_timeout_us;
 }
@@ -851,12 +867,6 @@ static void send_answer(struct kd_debugger *d, uint64_t now)
         return;
     d->reply_waiting = false;
     d->owner = KD_OWNER_OTHER;
-}
-
-static void running_after_all(struct kd_debugger *d)
-{
-    if (d->state == KD_DEBUGGER_STOPPED && d->request.op == KD_OP_NONE && d->restarted)
-        d->state = KD_DEBUGGER_RUNNING;
 }
 
 static void on_debug_io(struct kd_debugger *d, uint32_t api, const uint8_t *body, size_t body_size)
@@ -982,7 +992,8 @@ static void target_restarted(struct kd_debugger *d, uint64_t now)
         finish(d, KD_E_RESET, 0, 0);
     else if (r->op != KD_OP_NONE)
         packet_done(d, now, KD_E_RESET, 0, NULL, 0);
-    running_after_all(d);
+    if (d->state == KD_DEBUGGER_STOPPED && r->op == KD_OP_NONE)
+        d->state = KD_DEBUGGER_RUNNING;
 }
 
 static void on_packet(struct kd_debugger *d, uint64_t now, const uint8_t *body, size_t body_size)
@@ -1069,6 +1080,7 @@ static void link_was_reset(struct kd_debugger *d, uint64_t now)
 {
     struct kd_debugger_request *r = &d->request;
     bool carried = d->owner == KD_OWNER_REQUEST && kd_link_busy(&d->link);
+    r->resets_answered += r->asking;
     if (carried && r->op != KD_OP_NONE && !repeatable(r->api))
         packet_ask(d, now, false);
     else
@@ -1239,7 +1251,8 @@ int kd_debugger_break_in(struct kd_debugger *d, uint64_t now)
         }
         return KD_OK;
     }
-    seek_start(d, now, KD_SEEK_BREAK, true, 2 * d->config.request_tries);
+    /* A stopped target would keep the break-in byte for later, but answers RESET. */
+    seek_start(d, now, KD_SEEK_BREAK, !d->lost, 2 * d->config.request_tries);
     seek_step(d, now);
     return KD_OK;
 }

@@ -333,6 +333,53 @@ static void silence_ends_a_request(void **state)
     free(h);
 }
 
+/* After that nothing is known of it: it may be stopped (then RESET brings its state change, and a
+ * break-in byte would be kept for later) or run. */
+static void a_lost_target_is_sought_with_reset_first(void **state)
+{
+    (void)state;
+    struct hand *h = new_hand();
+    struct kd_debugger_version version;
+    assert_int_equal(kd_debugger_get_version(&h->d, h->now, &version), KD_OK);
+    hand_settle(h);
+    hand_time(h, 120 * 1000000ull);
+    assert_int_equal(kd_debugger_get_version(&h->d, h->now, &version), KD_E_RUNNING);
+    h->out_size = 0;
+    assert_int_equal(kd_debugger_break_in(&h->d, h->now), KD_OK);
+    hand_settle(h);
+    assert_int_equal(h->out_size, KD_HEADER_SIZE); /* RESET, and no break-in byte */
+    hand_control(h, KD_PACKET_RESET, 0);
+    h->sent_id = KD_ID_INITIAL;
+    hand_stop(h, 0x1000);
+    assert_true(h->stop);
+    assert_true(h->d.stop.repeated);
+    assert_int_equal(kd_debugger_state(&h->d), KD_DEBUGGER_STOPPED);
+    free(h);
+}
+
+/* The machine was switched off and on behind a relay: it runs, answers RESET, and acknowledges no
+ * request. */
+static void a_target_that_runs_again_is_not_taken_for_stopped(void **state)
+{
+    (void)state;
+    struct hand *h = new_hand();
+    uint8_t byte;
+    assert_int_equal(kd_debugger_read(&h->d, h->now, KD_SPACE_VIRTUAL, 0, 0x5000, &byte, 1), KD_OK);
+    hand_settle(h);
+    for (int i = 0; i < 60 && !h->done; i++) {
+        uint64_t resets = kd_debugger_link_stats(&h->d)->resets_out;
+        hand_time(h, 500000);
+        if (kd_debugger_link_stats(&h->d)->resets_out > resets)
+            hand_control(h, KD_PACKET_RESET, 0);
+    }
+    assert_int_equal(h->dones, 1);
+    assert_int_equal(h->result.result, KD_E_RESET);
+    assert_int_equal(h->restarted, 1);
+    assert_int_equal(kd_debugger_state(&h->d), KD_DEBUGGER_RUNNING);
+    assert_int_equal(kd_debugger_break_in(&h->d, h->now), KD_OK);
+    free(h);
+}
+
 /* A target that acknowledges a request and then forgets it (its type was damaged): it says so by
  * repeating its state change after RESET, and the request is made again. */
 static void forgotten_read_is_asked_again(void **state)
@@ -590,6 +637,8 @@ int main(void)
         cmocka_unit_test(tells_prints_prompts_and_modules),
         cmocka_unit_test(reboot_is_told),
         cmocka_unit_test(silence_ends_a_request),
+        cmocka_unit_test(a_lost_target_is_sought_with_reset_first),
+        cmocka_unit_test(a_target_that_runs_again_is_not_taken_for_stopped),
         cmocka_unit_test(forgotten_read_is_asked_again),
         cmocka_unit_test(forgotten_port_write_is_not_repeated),
         cmocka_unit_test(forgotten_step_is_reported_not_repeated),
