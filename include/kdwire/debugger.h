@@ -256,8 +256,8 @@ int kd_debugger_fill(struct kd_debugger *debugger, uint64_t now, uint64_t addres
 int kd_debugger_query_memory(struct kd_debugger *debugger, uint64_t now, uint64_t address);
 
 /* Runs the target. DONE when acknowledged; then the state is RUNNING. The second is Continue2
- * of amd64: TRACE single-steps; DR7 0x400 = no hardware breakpoint. Neither is ever repeated
- * above the link. */
+ * of amd64: TRACE single-steps; DR7 is loaded on all processors (KD_DR7_NONE: no hardware
+ * breakpoint). Neither is ever repeated above the link. */
 int kd_debugger_continue(struct kd_debugger *debugger, uint64_t now, uint32_t status);
 int kd_debugger_continue2(struct kd_debugger *debugger, uint64_t now, uint32_t status, bool trace,
                           uint64_t dr7);
@@ -272,9 +272,13 @@ int kd_debugger_reboot(struct kd_debugger *debugger, uint64_t now);
  * list runs in a circle. */
 int kd_debugger_walk_modules(struct kd_debugger *debugger, uint64_t now, uint64_t head);
 
-/* Restores the breakpoints whose handles are given (COUNT <= KD_BREAKPOINTS_MAX; copied), then
- * continues the target and goes IDLE: KD_DEBUGGER_DETACHED. `result` tells whether the target
- * acknowledged. Only while STOPPED: break in first. */
+/*
+ * Restores the breakpoints whose handles are given (COUNT <= KD_BREAKPOINTS_MAX; copied), then
+ * continues the target, without the trap flag and the hardware breakpoints that an earlier
+ * kd_debugger_continue2 set, and goes IDLE: KD_DEBUGGER_DETACHED. `result` tells whether the target
+ * acknowledged. Only while STOPPED: break in first. As with continue, a program counter at a
+ * hard-coded int3 (every break-in is one) must be moved behind it before.
+ */
 int kd_debugger_detach(struct kd_debugger *debugger, uint64_t now, const uint32_t *handles,
                        size_t count, uint32_t continue_status);
 
@@ -370,6 +374,7 @@ struct kd_debugger {
     uint64_t seek_deadline;
 
     bool no_context_ex; /* refused once: use the old ones in this session */
+    bool controlled;    /* Continue2 was used: it may have set trap flag and Dr7 */
     bool have_stop;
     bool recheck;   /* an equal state change came before the ACK of Continue: old or new? */
     bool lost;      /* RUNNING: perhaps it is stopped and only did not answer */

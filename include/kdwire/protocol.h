@@ -151,6 +151,7 @@ enum {
     KD_PRINT_MAX = 512, /* NT cuts prints there */
     KD_BREAKPOINTS_MAX = 32,
     KD_INSTRUCTION_STREAM_MAX = 16,
+    KD_DR7_NONE = 0x400, /* no hardware breakpoint; this bit is always 1 */
     KD_CONTEXT_AMD64_SIZE = 1232,
     KD_CONTEXT_X86_SIZE = 716,
     KD_CONTEXT_ARM64_SIZE = 912,

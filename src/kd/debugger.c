@@ -503,6 +503,26 @@ static void context_reply(struct kd_debugger *d, uint64_t now, uint32_t status, 
     finish(d, status == 0 ? KD_OK : KD_E_REFUSED, status, 0);
 }
 
+static void go_start(struct kd_debugger *d, uint64_t now, uint32_t status)
+{
+    KD_PUT(d->request.head, Manipulate, ReturnStatus, status);
+    KD_PUT(d->request.head, Continue, ContinueStatus, status);
+    packet_start(d, now, KD_API_Continue, NULL, 0);
+}
+
+static void go2_start(struct kd_debugger *d, uint64_t now, uint32_t status, bool trace,
+                      uint64_t dr7)
+{
+    uint8_t *head = d->request.head;
+    KD_PUT(head, Manipulate, ReturnStatus, status);
+    KD_PUT(head, Continue2Amd64, ContinueStatus, status);
+    KD_PUT(head, Continue2Amd64, TraceFlag, trace ? 1 : 0);
+    KD_PUT(head, Continue2Amd64, Dr7, dr7);
+    KD_PUT(head, Continue2Amd64, CurrentSymbolStart, 1); /* leave the step range alone */
+    d->controlled = true;
+    packet_start(d, now, KD_API_Continue2, NULL, 0);
+}
+
 static void detach_next(struct kd_debugger *d, uint64_t now)
 {
     struct kd_debugger_request *r = &d->request;
@@ -513,8 +533,11 @@ static void detach_next(struct kd_debugger *d, uint64_t now)
         packet_start(d, now, KD_API_RestoreBreakPoint, NULL, 0);
         return;
     }
-    KD_PUT(r->head, Continue, ContinueStatus, r->continue_status);
-    packet_start(d, now, KD_API_Continue, NULL, 0);
+    /* Continue leaves trap flag and Dr7 as an earlier Continue2 set them. */
+    if (d->controlled)
+        go2_start(d, now, r->continue_status, false, KD_DR7_NONE);
+    else
+        go_start(d, now, r->continue_status);
 }
 
 /* ---- replies ---- */
@@ -639,10 +662,14 @@ static void packet_done(struct kd_debugger *d, uint64_t now, int result, uint32_
     }
 }
 
+static bool is_go(const struct kd_debugger_request *r)
+{
+    return r->op == KD_OP_GO || (r->op == KD_OP_DETACH && r->api != KD_API_RestoreBreakPoint);
+}
+
 static bool expects_reply(const struct kd_debugger_request *r)
 {
-    return r->op != KD_OP_NONE && r->op != KD_OP_GO &&
-           !(r->op == KD_OP_DETACH && r->api == KD_API_Continue);
+    return r->op != KD_OP_NONE && !is_go(r);
 }
 
 static void on_reply(struct kd_debugger *d, uint64_t now, uint32_t api, const uint8_t *body,
@@ -779,11 +806,6 @@ static void stopped(struct kd_debugger *d, uint32_t kind, const uint8_t *body, s
         push(d, event)->module = &d->stop.module;
     }
     push(d, KD_DEBUGGER_STOP)->stop = &d->stop;
-}
-
-static bool is_go(const struct kd_debugger_request *r)
-{
-    return r->op == KD_OP_GO || (r->op == KD_OP_DETACH && r->api == KD_API_Continue);
 }
 
 /* A state change while Continue is under way. Returns whether it is a stop to report. */
@@ -986,7 +1008,7 @@ static void target_restarted(struct kd_debugger *d, uint64_t now)
         d->have_stop = false;
         push(d, KD_DEBUGGER_RESTARTED);
     }
-    d->no_context_ex = false;
+    d->no_context_ex = d->controlled = false;
     d->prompted = false;
     if (r->op == KD_OP_DETACH)
         finish(d, KD_E_RESET, 0, 0);
@@ -1489,9 +1511,7 @@ int kd_debugger_continue(struct kd_debugger *d, uint64_t now, uint32_t status)
     int result = begin(d, KD_OP_GO, d->stop.cpu);
     if (result < 0)
         return result;
-    KD_PUT(d->request.head, Manipulate, ReturnStatus, status);
-    KD_PUT(d->request.head, Continue, ContinueStatus, status);
-    packet_start(d, now, KD_API_Continue, NULL, 0);
+    go_start(d, now, status);
     return KD_OK;
 }
 
@@ -1501,13 +1521,7 @@ int kd_debugger_continue2(struct kd_debugger *d, uint64_t now, uint32_t status, 
     int result = begin(d, KD_OP_GO, d->stop.cpu);
     if (result < 0)
         return result;
-    uint8_t *head = d->request.head;
-    KD_PUT(head, Manipulate, ReturnStatus, status);
-    KD_PUT(head, Continue2Amd64, ContinueStatus, status);
-    KD_PUT(head, Continue2Amd64, TraceFlag, trace ? 1 : 0);
-    KD_PUT(head, Continue2Amd64, Dr7, dr7);
-    KD_PUT(head, Continue2Amd64, CurrentSymbolStart, 1); /* leave the step range alone */
-    packet_start(d, now, KD_API_Continue2, NULL, 0);
+    go2_start(d, now, status, trace, dr7);
     return KD_OK;
 }
 

@@ -12,7 +12,6 @@ enum {
     /* A target that was asked to stop and runs on is asked again; polls are far more frequent. */
     BREAK_AGAIN_MS = 2000,
     INT3 = 0xCC,
-    DR7_NONE = 0x400, /* no breakpoint; the bit is reserved and always 1 */
 };
 
 bool debug_fail(struct debug *d, const char *format, ...)
@@ -186,7 +185,7 @@ static bool load_hardware(struct debug *d, uint64_t *dr7)
 {
     unsigned slot = 0;
     uint64_t addresses[DEBUG_HARDWARE_MAX];
-    *dr7 = DR7_NONE;
+    *dr7 = KD_DR7_NONE;
     for (size_t i = 0; i < DEBUG_BREAKPOINTS_MAX && slot < DEBUG_HARDWARE_MAX; i++) {
         const struct breakpoint *b = &d->breakpoints[i];
         if (!b->used || !b->enabled || !b->hardware)
@@ -556,7 +555,7 @@ uint32_t debug_default_status(const struct debug *d)
 static bool trace_one(struct debug *d, uint32_t status)
 {
     int64_t timeout = d->interactive ? -1 : 1000ll * d->timeout_s;
-    return resume(d, status, true, DR7_NONE) && debug_wait_stop(d, timeout);
+    return resume(d, status, true, KD_DR7_NONE) && debug_wait_stop(d, timeout);
 }
 
 bool debug_step(struct debug *d, bool quiet)
@@ -670,7 +669,7 @@ bool debug_leave(struct debug *d, bool run)
     if (!pass_int3(d, &passed))
         return false;
     /* Dr7 as well: hardware breakpoints would stop a machine that nobody debugs. */
-    return resume(d, debug_default_status(d), false, DR7_NONE);
+    return resume(d, debug_default_status(d), false, KD_DR7_NONE);
 }
 
 /* ---- attaching ---- */

@@ -115,6 +115,41 @@ static void detach_restores_and_continues(void **state)
     free_bench(b);
 }
 
+/* A machine left with a trap flag or a hardware breakpoint would stop with nobody there. */
+static void detach_takes_back_step_and_hardware_breakpoints(void **state)
+{
+    (void)state;
+    enum { DR7_WRITE_8_BYTES = 0x90402 }; /* slot 0 */
+    struct bench *b = new_bench(NULL);
+    uint8_t dr0[8];
+    bench_attach(b);
+    kd_put_u64(dr0, SIM_KERNEL_BASE + SIM_RVA_COUNTER);
+    uint8_t special[KD_SPECIAL_AMD64_SIZE];
+    assert_int_equal(bench_finish(b, kd_debugger_read(&b->debugger, b->now, KD_SPACE_CONTROL, 0, 2,
+                                                      special, sizeof special)),
+                     KD_OK);
+    memcpy(special + KD_AT(SpecialAmd64, KernelDr0), dr0, sizeof dr0);
+    assert_int_equal(bench_finish(b, kd_debugger_write(&b->debugger, b->now, KD_SPACE_CONTROL, 0, 2,
+                                                       special, sizeof special)),
+                     KD_OK);
+    for (int step = 0; step < 2; step++) {
+        b->stopped = false;
+        assert_int_equal(
+            bench_finish(b, kd_debugger_continue2(&b->debugger, b->now, KD_DBG_CONTINUE, step != 0,
+                                                  DR7_WRITE_8_BYTES)),
+            KD_OK);
+        assert_true(bench_until(b, &b->stopped, 10));
+        assert_int_equal(b->debugger.stop.code, KD_STATUS_SINGLE_STEP);
+    }
+    assert_int_equal(
+        bench_finish(b, kd_debugger_detach(&b->debugger, b->now, NULL, 0, KD_DBG_CONTINUE)), KD_OK);
+    uint64_t turns = bench_cpu(b)->retired;
+    bench_run(b, 1000);
+    assert_int_equal(kd_target_state(&b->sim.target), KD_TARGET_RUNNING);
+    assert_true(bench_cpu(b)->retired - turns > 1000);
+    free_bench(b);
+}
+
 static void switches_processors(void **state)
 {
     (void)state;
@@ -633,6 +668,7 @@ int main(void)
         cmocka_unit_test(waits_without_break_in_if_told),
         cmocka_unit_test(refuses_what_does_not_fit_its_state),
         cmocka_unit_test(detach_restores_and_continues),
+        cmocka_unit_test(detach_takes_back_step_and_hardware_breakpoints),
         cmocka_unit_test(switches_processors),
         cmocka_unit_test(tells_prints_prompts_and_modules),
         cmocka_unit_test(reboot_is_told),
