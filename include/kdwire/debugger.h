@@ -338,6 +338,7 @@ struct kd_debugger_request {
     bool repeated;  /* it was sent again above the link */
     unsigned tries; /* RESETs sent for it */
     unsigned resets_answered;
+    unsigned strangers; /* replies to it that were taken for an earlier one's */
     uint16_t sequence;
     uint64_t deadline;
     uint8_t head[KD_MANIPULATE_SIZE];
@@ -376,10 +377,10 @@ struct kd_debugger {
     bool no_context_ex; /* refused once: use the old ones in this session */
     bool controlled;    /* Continue2 was used: it may have set trap flag and Dr7 */
     bool have_stop;
-    bool recheck;   /* an equal state change came before the ACK of Continue: old or new? */
-    bool lost;      /* RUNNING: perhaps it is stopped and only did not answer */
-    bool restarted; /* the link saw a SYNC id; the packet that follows tells what it means */
-    bool echoes;    /* the target echoes ProcessorLevel: our sequence number travels there */
+    bool recheck;    /* an equal state change came before the ACK of Continue: old or new? */
+    bool lost;       /* RUNNING: perhaps it is stopped and only did not answer */
+    bool restarted;  /* the link saw a SYNC id; the packet that follows tells what it means */
+    unsigned echoes; /* replies in a row that echoed our sequence number in ProcessorLevel */
     uint16_t sequence;
     enum kd_owner owner;                    /* whose packet the link carries */
     uint8_t stop_raw[KD_STATE_CHANGE_SIZE]; /* to recognise a repeated one */

@@ -35,9 +35,9 @@
  *       the same place), breakpoints (the target refuses a second one), version, walk, restore
  *     never: Continue, Reboot, SwitchProcessor, ports, MSR writes, bus data: DONE(TIMEOUT) with
  *       maybe_done
- *   A reply that arrives after a RESET may belong to an earlier request of the same kind. So each
- *   request carries a number in ProcessorLevel, which replies echo (that field is junk in real
- *   WinDbg requests and comes back unchanged); the engine notes whether this target does so.
+ *   A reply may belong to an earlier request of the same kind that was given up. So each request
+ *   carries a number in ProcessorLevel, which replies echo (that field is junk in real WinDbg
+ *   requests and comes back unchanged); the engine notes whether this target does so.
  *
  * Header fields are not covered by the checksum, the API number in the body is: packets are told
  * apart by that number, not by the type in the header.
@@ -53,6 +53,9 @@ enum {
     /* RESETs that a target answers, and nothing else, while it does not even acknowledge a request:
      * it runs. More than one, since the state change of a stopped one may be lost on the way. */
     RUNNING_RESETS = 2,
+    ECHOES_SURE = 2, /* see is_ours */
+    /* Late answers to earlier requests are one or two; more are this target's own way. */
+    STRANGERS_MAX = 2,
     /* What a loader entry must have at least: up to FullDllName's buffer. */
     LOADER_ENTRY_MIN = 0x58,
 };
@@ -193,7 +196,7 @@ static void packet_start(struct kd_debugger *d, uint64_t now, uint32_t api, cons
     r->data_size = data_size;
     r->unsent = true;
     r->acked = r->asking = r->repeated = false;
-    r->tries = r->resets_answered = 0;
+    r->tries = r->resets_answered = r->strangers = 0;
     r->deadline = KD_NEVER;
     r->sequence = ++d->sequence;
     KD_PUT(r->head, Manipulate, ApiNumber, api);
@@ -672,6 +675,29 @@ static bool expects_reply(const struct kd_debugger_request *r)
     return r->op != KD_OP_NONE && !is_go(r);
 }
 
+/*
+ * Whether the reply is to the packet under way and not to an earlier one: by the number that it
+ * echoes, if this target is known to echo. One echo is enough where a late answer is likely (after
+ * a RESET), else it takes two, since a target's constant may happen to be our number once. Replies
+ * that come again and again without it are believed in the end.
+ */
+static bool is_ours(struct kd_debugger *d, const uint8_t *body)
+{
+    struct kd_debugger_request *r = &d->request;
+    bool echoed = KD_GET(body, Manipulate, ProcessorLevel) == r->sequence;
+    if (r->api == KD_API_GetVersion) /* Windows kernels echo nothing there, and one is as another */
+        return true;
+    if (!echoed && d->echoes >= (r->asking ? 1u : ECHOES_SURE) && r->strangers < STRANGERS_MAX) {
+        r->strangers++;
+        return false;
+    }
+    if (!echoed)
+        d->echoes = 0;
+    else if (d->echoes < ECHOES_SURE)
+        d->echoes++;
+    return true;
+}
+
 static void on_reply(struct kd_debugger *d, uint64_t now, uint32_t api, const uint8_t *body,
                      size_t body_size)
 {
@@ -686,11 +712,8 @@ static void on_reply(struct kd_debugger *d, uint64_t now, uint32_t api, const ui
     }
     if (!expects_reply(r) || r->api != api || (r->unsent && !r->asking))
         return;
-    bool echoed = KD_GET(body, Manipulate, ProcessorLevel) == r->sequence;
-    if (r->asking && d->echoes && !echoed)
-        return; /* an answer to an earlier request */
-    if (!r->asking)
-        d->echoes = echoed;
+    if (!is_ours(d, body))
+        return;
     if (r->asking)
         r->repeated = true;
     r->unsent = false;

@@ -305,8 +305,12 @@ static const uint8_t *hand_request(const struct hand *h)
     return found;
 }
 
-/* Acknowledges the request under way and answers it with STATUS and DATA. */
-static void hand_reply(struct hand *h, uint32_t status, const uint8_t *data, size_t size)
+enum { ECHO = -1 };
+
+/* Acknowledges the request under way and answers it with STATUS and DATA; ProcessorLevel is LEVEL,
+ * or that of the request. */
+static void hand_reply_with(struct hand *h, int level, uint32_t status, const uint8_t *data,
+                            size_t size)
 {
     uint8_t body[KD_BODY_MAX];
     const uint8_t *request = hand_request(h);
@@ -315,6 +319,8 @@ static void hand_reply(struct hand *h, uint32_t status, const uint8_t *data, siz
     kd_header_get(&header, request - KD_HEADER_SIZE);
     memcpy(body, request, KD_MANIPULATE_SIZE);
     KD_PUT(body, Manipulate, ReturnStatus, status);
+    if (level != ECHO)
+        KD_PUT(body, Manipulate, ProcessorLevel, level);
     uint32_t api = (uint32_t)KD_GET(body, Manipulate, ApiNumber);
     if (api == KD_API_ReadVirtualMemory)
         KD_PUT(body, ReadMemory, ActualBytes, size);
@@ -323,6 +329,11 @@ static void hand_reply(struct hand *h, uint32_t status, const uint8_t *data, siz
     h->out_size = 0;
     hand_control(h, KD_PACKET_ACKNOWLEDGE, header.id);
     hand_data(h, KD_PACKET_STATE_MANIPULATE, body, KD_MANIPULATE_SIZE + size);
+}
+
+static void hand_reply(struct hand *h, uint32_t status, const uint8_t *data, size_t size)
+{
+    hand_reply_with(h, ECHO, status, data, size);
 }
 
 static void hand_time(struct hand *h, uint64_t microseconds)
@@ -499,6 +510,114 @@ static void stale_answer_is_not_taken(void **state)
     h->sent_id = KD_ID_INITIAL;
     hand_data(h, KD_PACKET_STATE_MANIPULATE, old, sizeof old);
     assert_false(h->done);
+    free(h);
+}
+
+/* Starts to read one byte at ADDRESS. */
+static void hand_read(struct hand *h, uint64_t address, uint8_t *byte)
+{
+    h->done = false;
+    assert_int_equal(kd_debugger_read(&h->d, h->now, KD_SPACE_VIRTUAL, 0, address, byte, 1), KD_OK);
+    hand_settle(h);
+}
+
+/* A virtual machine is paused while the user reads, who gives up; it goes on while the user reads
+ * elsewhere: the first answer comes then. */
+static void late_answer_is_not_taken_for_the_next_one(void **state)
+{
+    (void)state;
+    struct hand *h = new_hand();
+    uint8_t byte = 0, late[KD_MANIPULATE_SIZE + 1];
+    for (int i = 0; i < 3; i++) {
+        hand_read(h, 0x5000, &byte);
+        hand_reply(h, 0, (const uint8_t *)"a", 1);
+        assert_int_equal(byte, 'a');
+    }
+    hand_read(h, 0x6000, &byte);
+    memcpy(late, hand_request(h), KD_MANIPULATE_SIZE);
+    KD_PUT(late, ReadMemory, ActualBytes, 1);
+    late[KD_MANIPULATE_SIZE] = 'b';
+    hand_time(h, 120 * 1000000ull);
+    assert_int_equal(h->result.result, KD_E_TIMEOUT);
+    kd_debugger_break_in(&h->d, h->now);
+    hand_settle(h);
+    hand_control(h, KD_PACKET_RESET, 0);
+    h->sent_id = KD_ID_INITIAL;
+    hand_stop(h, 0x1000);
+    hand_read(h, 0x7000, &byte);
+    hand_control(h, KD_PACKET_ACKNOWLEDGE, KD_ID_INITIAL);
+    hand_data(h, KD_PACKET_STATE_MANIPULATE, late, sizeof late);
+    assert_false(h->done);
+    hand_reply(h, 0, (const uint8_t *)"c", 1);
+    assert_true(h->done);
+    assert_int_equal(byte, 'c');
+    free(h);
+}
+
+/* A Windows kernel leaves ProcessorLevel 0 in GetVersion's reply, and echoes it elsewhere. */
+static void version_is_taken_though_it_echoes_nothing(void **state)
+{
+    (void)state;
+    struct hand *h = new_hand();
+    struct kd_debugger_version version;
+    uint8_t byte = 0;
+    for (int i = 0; i < 3; i++) {
+        hand_read(h, 0x5000, &byte);
+        hand_reply(h, 0, (const uint8_t *)"a", 1);
+    }
+    h->done = false;
+    assert_int_equal(kd_debugger_get_version(&h->d, h->now, &version), KD_OK);
+    hand_settle(h);
+    hand_control(h, KD_PACKET_ACKNOWLEDGE, h->d.link.next); /* and the reply is lost */
+    hand_time(h, 3500000);
+    hand_control(h, KD_PACKET_RESET, 0);
+    h->sent_id = KD_ID_INITIAL;
+    hand_reply_with(h, 0, 0, NULL, 0);
+    assert_true(h->done);
+    assert_int_equal(h->result.result, KD_OK);
+    free(h);
+}
+
+/* A target that puts its own level into every reply, which one of our numbers happens to be. */
+static void a_constant_level_is_no_echo(void **state)
+{
+    (void)state;
+    struct hand *h = new_hand();
+    uint8_t byte = 0;
+    hand_read(h, 0x5000, &byte);
+    int level = (int)KD_GET(hand_request(h), Manipulate, ProcessorLevel) + 2;
+    for (int i = 0; i < 6; i++) {
+        hand_reply_with(h, level, 0, (const uint8_t *)"a", 1);
+        assert_true(h->done);
+        hand_read(h, 0x5000, &byte);
+    }
+    free(h);
+}
+
+/* One that echoes all but this API: it is believed in the end. */
+static void an_answer_without_echo_is_taken_when_it_insists(void **state)
+{
+    (void)state;
+    struct hand *h = new_hand();
+    uint8_t byte = 0;
+    for (int i = 0; i < 3; i++) {
+        hand_read(h, 0x5000, &byte);
+        hand_reply(h, 0, (const uint8_t *)"a", 1);
+    }
+    h->done = false;
+    assert_int_equal(kd_debugger_read_msr(&h->d, h->now, 0, 0x10), KD_OK);
+    hand_settle(h);
+    for (int i = 0; i < 4 && !h->done; i++) {
+        hand_reply_with(h, 0, 0, NULL, 0);
+        if (h->done)
+            break;
+        hand_time(h, 3500000);
+        hand_control(h, KD_PACKET_RESET, 0);
+        h->sent_id = KD_ID_INITIAL;
+        hand_stop(h, 0x1000);
+    }
+    assert_true(h->done);
+    assert_int_equal(h->result.result, KD_OK);
     free(h);
 }
 
@@ -679,6 +798,10 @@ int main(void)
         cmocka_unit_test(forgotten_port_write_is_not_repeated),
         cmocka_unit_test(forgotten_step_is_reported_not_repeated),
         cmocka_unit_test(stale_answer_is_not_taken),
+        cmocka_unit_test(late_answer_is_not_taken_for_the_next_one),
+        cmocka_unit_test(version_is_taken_though_it_echoes_nothing),
+        cmocka_unit_test(a_constant_level_is_no_echo),
+        cmocka_unit_test(an_answer_without_echo_is_taken_when_it_insists),
         cmocka_unit_test(absurd_counts_do_no_harm),
         cmocka_unit_test(endless_module_lists_end),
         cmocka_unit_test(context_falls_back),
