@@ -311,6 +311,12 @@ def test_quit_leaves_no_breakpoint_behind():
         assert sim.count("stop") >= stops
 
 
+def test_quit_while_it_runs_leaves_no_hardware_breakpoint_behind():
+    with Sim() as sim:
+        commands(sim.where, "ba w8 simkernel+3200; g; .sleep 100; qd")
+        assert "dr7=0000000000000400" in commands(sim.where, "r dr7; q")
+
+
 def test_q_leaves_it_stopped_and_the_next_debugger_finds_it_so():
     with Sim() as sim:
         first = commands(sim.where, "r rip; q")

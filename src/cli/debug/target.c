@@ -640,10 +640,12 @@ bool debug_break(struct debug *d)
     return good;
 }
 
-static bool anything_inserted(const struct debug *d)
+/* Whether something in the target may still stop it: also Dr7, which a running target keeps. */
+static bool anything_set(const struct debug *d)
 {
     for (size_t i = 0; i < DEBUG_BREAKPOINTS_MAX; i++) {
-        if (d->breakpoints[i].inserted)
+        const struct breakpoint *b = &d->breakpoints[i];
+        if (b->inserted || (b->used && b->enabled && b->hardware))
             return true;
     }
     return d->temporary.inserted;
@@ -659,7 +661,7 @@ bool debug_leave(struct debug *d, bool run)
     session_leave(s);
     if (s->terminated)
         d->interactive = false; /* nobody is there to be asked */
-    if (was_running && !anything_inserted(d))
+    if (was_running && !anything_set(d))
         return true;
     if (!debug_break(d) || !debug_remove_breakpoints(d))
         return false;
