@@ -374,6 +374,8 @@ struct kd_debugger {
     unsigned seeks_left;  /* ATTACH: not counted */
     uint64_t seek_deadline;
 
+    uint64_t reset_wait_end; /* requests wait for the answer to a RESET, until then; 0 = none */
+
     bool no_context_ex; /* refused once: use the old ones in this session */
     bool controlled;    /* Continue2 was used: it may have set trap flag and Dr7 */
     bool have_stop;

@@ -63,6 +63,7 @@ enum {
 #define DEFAULT_REQUEST_TIMEOUT_US 3000000u
 #define DEFAULT_REQUEST_TRIES      4u
 #define DEFAULT_ATTACH_INTERVAL_US 1000000u
+#define RESET_WAIT_US              500000u /* a stopped target that answers RESET does so at once */
 
 static void packet_done(struct kd_debugger *d, uint64_t now, int result, uint32_t status,
                         const uint8_t *body, size_t body_size);
@@ -104,6 +105,20 @@ static void seek_start(struct kd_debugger *d, uint64_t at, enum kd_seek seek, bo
     d->seek_deadline = at;
 }
 
+/* Ids change when a RESET is answered: what was sent before goes out again with a new one, and may
+ * then take effect twice. So requests wait for the answer, for a while: not every target gives
+ * one. */
+static void await_reset(struct kd_debugger *d, uint64_t now)
+{
+    d->reset_wait_end = now + RESET_WAIT_US;
+}
+
+static void send_reset(struct kd_debugger *d, uint64_t now)
+{
+    kd_link_send_reset(&d->link, now);
+    await_reset(d, now);
+}
+
 static void seek_step(struct kd_debugger *d, uint64_t now)
 {
     if (d->seek != KD_SEEK_ATTACH && d->seeks_left == 0) {
@@ -118,7 +133,7 @@ static void seek_step(struct kd_debugger *d, uint64_t now)
     if (break_in)
         kd_link_send_break_in(&d->link, now);
     else
-        kd_link_send_reset(&d->link, now);
+        send_reset(d, now);
     bool alternate =
         d->seek == KD_SEEK_BREAK || (d->seek == KD_SEEK_ATTACH && d->attach_how == KD_ATTACH_STOP);
     d->seek_break_next = alternate && !break_in;
@@ -175,7 +190,7 @@ static void finish(struct kd_debugger *d, int result, uint32_t status, uint64_t 
 static void try_send(struct kd_debugger *d, uint64_t now)
 {
     struct kd_debugger_request *r = &d->request;
-    if (r->op == KD_OP_NONE || !r->unsent)
+    if (r->op == KD_OP_NONE || !r->unsent || now < d->reset_wait_end)
         return;
     int result = kd_link_send(&d->link, now, KD_PACKET_STATE_MANIPULATE, r->head, sizeof r->head,
                               r->data, r->data_size);
@@ -236,9 +251,11 @@ static void packet_ask(struct kd_debugger *d, uint64_t now, bool reset_sent)
     r->deadline = now + d->config.request_timeout_us;
     if (d->owner == KD_OWNER_REQUEST)
         d->owner = KD_OWNER_OTHER;
-    if (!reset_sent) {
+    if (reset_sent) {
+        await_reset(d, now);
+    } else {
         kd_link_abandon(&d->link);
-        kd_link_send_reset(&d->link, now);
+        send_reset(d, now);
     }
 }
 
@@ -1126,10 +1143,14 @@ static void link_was_reset(struct kd_debugger *d, uint64_t now)
     struct kd_debugger_request *r = &d->request;
     bool carried = d->owner == KD_OWNER_REQUEST && kd_link_busy(&d->link);
     r->resets_answered += r->asking;
-    if (carried && r->op != KD_OP_NONE && !repeatable(r->api))
-        packet_ask(d, now, false);
-    else
+    d->reset_wait_end = 0;
+    if (!carried || r->op == KD_OP_NONE)
         link_forgot(d, now);
+    else if (repeatable(r->api))
+        r->repeated = true;
+    else
+        packet_ask(d, now, false);
+    try_send(d, now);
 }
 
 static void on_link_event(struct kd_debugger *d, uint64_t now, const struct kd_link_event *event)
@@ -1194,6 +1215,8 @@ void kd_debugger_tick(struct kd_debugger *d, uint64_t now)
 {
     kd_link_tick(&d->link, now);
     drain_link(d, now);
+    if (now >= d->reset_wait_end)
+        d->reset_wait_end = 0;
     send_answer(d, now);
     try_send(d, now);
     struct kd_debugger_request *r = &d->request;
@@ -1208,6 +1231,9 @@ uint64_t kd_debugger_deadline(const struct kd_debugger *d)
     uint64_t deadline = kd_link_deadline(&d->link);
     if (d->request.op != KD_OP_NONE && d->request.deadline < deadline)
         deadline = d->request.deadline;
+    if (d->request.op != KD_OP_NONE && d->request.unsent && d->reset_wait_end != 0 &&
+        d->reset_wait_end < deadline)
+        deadline = d->reset_wait_end;
     if (d->seek != KD_SEEK_NONE && d->seek_deadline < deadline)
         deadline = d->seek_deadline;
     return deadline;
@@ -1274,6 +1300,7 @@ void kd_debugger_attach(struct kd_debugger *d, uint64_t now, enum kd_attach how)
 void kd_debugger_disconnected(struct kd_debugger *d)
 {
     kd_link_restart(&d->link);
+    d->reset_wait_end = 0;
     d->owner = KD_OWNER_NONE;
     d->seek = KD_SEEK_NONE;
     d->reply_waiting = d->prompted = d->recheck = d->restarted = false;

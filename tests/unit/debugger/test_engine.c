@@ -468,6 +468,69 @@ static void forgotten_port_write_is_not_repeated(void **state)
     free(h);
 }
 
+/* The stop crosses our RESET on the wire: a port write sent at once would go out again with the id
+ * of the new count, and nobody could tell it from a second one. */
+static void a_request_waits_for_the_answer_to_a_reset(void **state)
+{
+    (void)state;
+    struct hand *h = new_hand();
+    assert_int_equal(kd_debugger_continue(&h->d, h->now, KD_DBG_CONTINUE), KD_OK);
+    hand_settle(h);
+    hand_control(h, KD_PACKET_ACKNOWLEDGE, KD_ID_INITIAL);
+    kd_debugger_break_in(&h->d, h->now);
+    hand_time(h, 1000000 + 1); /* break-in, then RESET */
+    assert_true(kd_debugger_link_stats(&h->d)->resets_out >= 2);
+    h->done = false;
+    h->out_size = 0;
+    hand_stop(h, 0x2000);
+    assert_int_equal(kd_debugger_write_io(&h->d, h->now, 0x64, 1, 0xFE), KD_OK);
+    hand_settle(h);
+    assert_null(hand_request(h));
+    hand_control(h, KD_PACKET_RESET, 0);
+    h->sent_id = KD_ID_INITIAL;
+    hand_stop(h, 0x2000); /* again, with its new id */
+    assert_non_null(hand_request(h));
+    hand_reply(h, 0, NULL, 0);
+    assert_true(h->done);
+    assert_int_equal(h->result.result, KD_OK);
+    free(h);
+}
+
+static void a_request_does_not_wait_for_ever_for_the_answer_to_a_reset(void **state)
+{
+    (void)state;
+    struct hand *h = new_hand();
+    assert_int_equal(kd_debugger_continue(&h->d, h->now, KD_DBG_CONTINUE), KD_OK);
+    hand_settle(h);
+    hand_control(h, KD_PACKET_ACKNOWLEDGE, KD_ID_INITIAL);
+    kd_debugger_break_in(&h->d, h->now);
+    hand_time(h, 1000000 + 1);
+    h->out_size = 0;
+    hand_stop(h, 0x2000);
+    assert_int_equal(kd_debugger_write_io(&h->d, h->now, 0x64, 1, 0xFE), KD_OK);
+    hand_settle(h);
+    hand_time(h, 1000000);
+    assert_non_null(hand_request(h));
+    free(h);
+}
+
+/* The target resets the ids while a breakpoint is being written, and gets that request twice: its
+ * second answer, a refusal, says nothing about the first. */
+static void a_breakpoint_written_twice_is_not_called_refused(void **state)
+{
+    (void)state;
+    struct hand *h = new_hand();
+    assert_int_equal(kd_debugger_write_breakpoint(&h->d, h->now, 0x5000), KD_OK);
+    hand_settle(h);
+    hand_control(h, KD_PACKET_RESET, 0);
+    h->sent_id = KD_ID_INITIAL;
+    hand_reply(h, KD_STATUS_UNSUCCESSFUL, NULL, 0);
+    assert_true(h->done);
+    assert_int_equal(h->result.result, KD_E_TIMEOUT);
+    assert_true(h->result.maybe_done);
+    free(h);
+}
+
 static void forgotten_step_is_reported_not_repeated(void **state)
 {
     (void)state;
@@ -796,6 +859,9 @@ int main(void)
         cmocka_unit_test(a_target_that_runs_again_is_not_taken_for_stopped),
         cmocka_unit_test(forgotten_read_is_asked_again),
         cmocka_unit_test(forgotten_port_write_is_not_repeated),
+        cmocka_unit_test(a_request_waits_for_the_answer_to_a_reset),
+        cmocka_unit_test(a_request_does_not_wait_for_ever_for_the_answer_to_a_reset),
+        cmocka_unit_test(a_breakpoint_written_twice_is_not_called_refused),
         cmocka_unit_test(forgotten_step_is_reported_not_repeated),
         cmocka_unit_test(stale_answer_is_not_taken),
         cmocka_unit_test(late_answer_is_not_taken_for_the_next_one),
