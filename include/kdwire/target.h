@@ -149,7 +149,9 @@ enum kd_target_state kd_target_state(const struct kd_target *target);
 enum kd_target_resume kd_target_resume(const struct kd_target *target);
 uint32_t kd_target_switch_to(const struct kd_target *target);
 /* The debugger asked for a stop (break-in byte; or RESET while running, if so configured).
- * Reading clears it, and so does a report. A break-in while STOPPED is not remembered. */
+ * Reading clears it, and so does the report of an exception. A break-in while STOPPED is not
+ * remembered, unless it crossed the report of an image or a command on the wire: the debugger goes
+ * on from these by itself, and its user still waits for the stop. */
 bool kd_target_break_in_wanted(struct kd_target *target);
 /* Whether a debugger has acknowledged anything since the start or the last drop. */
 bool kd_target_attached(const struct kd_target *target);

@@ -4,7 +4,8 @@
  *
  *   state    event                               next      what happens
  *   -------  ----------------------------------  --------  -------------------------------------
- *   RUNNING  report exception, image, command    STOPPED   own breakpoints near PC go; report sent
+ *   RUNNING  report exception, image, command    STOPPED   own breakpoints near PC go; report sent;
+ *                                                          an exception ends a wish to break in
  *   RUNNING  print, trace                        SENDING   packet sent
  *   RUNNING  prompt, file request                ASKING    packet sent
  *   RUNNING  break-in byte (or RESET, if wanted) RUNNING   break_in_wanted
@@ -20,6 +21,8 @@
  *   STOPPED  Ex breakpoint request that ends it  STOPPED   reply, and when that is acknowledged:
  *            acknowledged                        RUNNING   NOT_HANDLED
  *   STOPPED  resend                              STOPPED   the report again
+ *   STOPPED  break-in byte, image or command     STOPPED   break_in_wanted when it runs again, if a
+ *            report not acknowledged yet                   debugger is attached
  *   STOPPED  dropped (load symbols only)         RUNNING   ABANDONED
  *   any      kd_target_abandon                   RUNNING   ABANDONED
  *
@@ -174,6 +177,13 @@ static void on_dropped(struct kd_target *t)
         kd_target_leave(t, KD_TARGET_ABANDONED);
 }
 
+/* Whether the stop is one that a debugger goes on from by itself. To one that is attached, a
+ * break-in that crosses it is still owed; of one that is not, it may be an old byte. */
+static bool is_passing(const struct kd_target *t)
+{
+    return t->attached && KD_GET(t->report, StateChange, NewState) != KD_STATE_EXCEPTION;
+}
+
 static void on_event(struct kd_target *t, uint64_t now, const struct kd_link_event *event)
 {
     switch (event->kind) {
@@ -195,7 +205,7 @@ static void on_event(struct kd_target *t, uint64_t now, const struct kd_link_eve
             t->break_in = true;
         break;
     case KD_LINK_BREAK_IN:
-        if (t->state != KD_TARGET_STOPPED)
+        if (t->state != KD_TARGET_STOPPED || (is_passing(t) && !t->report_taken))
             t->break_in = true;
         break;
     default:
@@ -252,7 +262,6 @@ static void put_state_change(struct kd_target *t, uint32_t new_state, uint32_t c
                              uint64_t program_counter)
 {
     t->cpu = cpu;
-    t->break_in = false;
     kd_target_remove_range(t, program_counter, KD_INSTRUCTION_STREAM_MAX);
     memset(t->report, 0, KD_STATE_CHANGE_SIZE);
     KD_PUT(t->report, StateChange, NewState, new_state);
@@ -262,6 +271,7 @@ static void put_state_change(struct kd_target *t, uint32_t new_state, uint32_t c
     KD_PUT(t->report, StateChange, Thread, thread);
     KD_PUT(t->report, StateChange, ProgramCounter, program_counter);
     put_control_report(t, cpu, program_counter);
+    t->break_in = t->break_in && is_passing(t);
 }
 
 int kd_target_report_exception(struct kd_target *t, uint64_t now,

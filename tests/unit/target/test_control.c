@@ -742,6 +742,53 @@ static void break_in_while_stopped_is_not_remembered(void **state)
     assert_false(kd_target_break_in_wanted(&b->target));
 }
 
+static void report_module(struct bench *b)
+{
+    const struct kd_target_image image = {.path = "a.sys", .base = 0x1000, .size = 0x1000};
+    assert_int_equal(kd_target_report_image(&b->target, b->now, &image), KD_OK);
+}
+
+/* The user asks for a stop, and a module is loaded before the byte is looked at, or while it is on
+ * its way. The debugger runs on from that stop by itself, and the user still waits. */
+static void break_in_is_kept_over_a_module_stop_that_it_crosses(void **state)
+{
+    struct bench *b = *state;
+    uint8_t byte = 'b';
+    bench_continue2(b, GO, false, 0x400);
+    for (int first = 0; first < 2; first++) {
+        if (first)
+            kd_target_feed(&b->target, b->now, &byte, 1);
+        report_module(b);
+        if (!first)
+            kd_target_feed(&b->target, b->now, &byte, 1);
+        bench_pump(b);
+        bench_wait(b, 1000000);
+        bench_continue2(b, GO, false, 0x400);
+        assert_int_equal(kd_target_state(&b->target), KD_TARGET_RUNNING);
+        assert_true(kd_target_break_in_wanted(&b->target));
+    }
+    report_module(b);
+    bench_pump(b); /* the debugger knows of the stop: a byte now is noise */
+    kd_target_feed(&b->target, b->now, &byte, 1);
+    bench_wait(b, 1000000);
+    bench_continue2(b, GO, false, 0x400);
+    assert_false(kd_target_break_in_wanted(&b->target));
+}
+
+/* Bytes of a debugger that knocked before the target was there. */
+static void break_in_of_nobody_attached_is_not_kept_over_a_module_stop(void **state)
+{
+    struct bench *b = *state;
+    uint8_t byte = 'b';
+    kd_target_feed(&b->target, b->now, &byte, 1);
+    report_module(b);
+    kd_target_feed(&b->target, b->now, &byte, 1);
+    bench_pump(b);
+    bench_wait(b, 1000000);
+    bench_continue2(b, GO, false, 0x400);
+    assert_false(kd_target_break_in_wanted(&b->target));
+}
+
 static void reset_while_stopped_brings_the_report_again(void **state)
 {
     struct bench *b = *state;
@@ -914,6 +961,8 @@ int main(void)
         RUNNING(break_in_while_running_asks_for_a_stop),
         RUNNING(break_in_during_a_print_is_kept),
         STOPPED(break_in_while_stopped_is_not_remembered),
+        STOPPED(break_in_is_kept_over_a_module_stop_that_it_crosses),
+        RUNNING(break_in_of_nobody_attached_is_not_kept_over_a_module_stop),
         STOPPED(reset_while_stopped_brings_the_report_again),
         RUNNING(reset_while_asking_brings_the_question_again),
         RUNNING(reset_while_running_breaks_in_only_if_wanted),
