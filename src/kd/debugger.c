@@ -4,24 +4,28 @@
  *
  * States, and what moves them (seek: what goes out until a state change comes):
  *
- *   state      event                                   next state, action
- *   IDLE       attach                                  ATTACHING; seek ATTACH: RESET, then 'b', ...
- *   ATTACHING  state change                            STOPPED; STOP event; seek ends
- *   ATTACHING  reply to nobody (target waited for its  RESET at once: now it repeats its
- *              ACK when RESET came)                    state change
- *   RUNNING    state change                            STOPPED; STOP event; seek ends
- *   RUNNING    break_in                                seek BREAK: 'b', RESET, 'b', ... bounded
- *   STOPPED    Continue acknowledged                   RUNNING; RUN, DONE
- *   STOPPED    state change, Continue not acknowledged:
- *                equal to the last stop, no RESET sent  not decided: when the ACK comes, seek CHECK
- *                equal, RESET sent                      it did not run: DONE(TIMEOUT), STOP
- *                different                              it ran: RUN, DONE, STOP
+ *   state      event                                  next state, action
+ *   ---------  -------------------------------------  -------------------------------------------
+ *   IDLE       attach                                 ATTACHING; seek ATTACH: RESET, then 'b', ...
+ *   ATTACHING  state change                           STOPPED; STOP; seek ends
+ *   ATTACHING  reply to nobody (the target waited     RESET at once: now it repeats its state
+ *              for its ACK when RESET came)           change
+ *   RUNNING    state change                           STOPPED; STOP; seek ends
+ *   RUNNING    break_in                               seek BREAK: 'b', RESET, 'b', ... bounded;
+ *                                                     RESET first if the target was lost
+ *   STOPPED    Continue acknowledged                  RUNNING; RUN, DONE
+ *   STOPPED    state change before that ACK:
+ *              - equal to the last, no RESET sent     not decided: when the ACK comes, seek CHECK
+ *              - equal, RESET sent                    it did not run: DONE(TIMEOUT), STOP repeated
+ *              - different                            it ran: RUN, DONE, STOP
  *   STOPPED    state change, other request under way:
- *                equal, no RESET sent                   ignored (noise that looked like break-in)
- *                equal, RESET sent                      target waits for requests: see below
- *                different                              DONE(RESET), STOP
- *   STOPPED    SYNC id and not the reply               RESTARTED, DONE(RESET), then as RUNNING
- *   any        detach acknowledged, disconnected       IDLE
+ *              - equal, no RESET sent                 ignored (noise that looked like a break-in)
+ *              - equal, RESET sent                    target waits for requests: see below
+ *              - different                            DONE(RESET), STOP
+ *   STOPPED    SYNC id, not of a reply; or RESETs     RUNNING; RESTARTED, DONE(RESET); the packet
+ *              answered, but no request acknowledged  with the id is then judged as RUNNING
+ *   STOPPED    no answer to all that was tried        RUNNING; LOST, DONE(TIMEOUT)
+ *   any        detach acknowledged, disconnected      IDLE
  *
  * The life of a request's packet:
  *
@@ -285,8 +289,8 @@ static void transfer_next(struct kd_debugger *d, uint64_t now, bool clip_to_page
     struct kd_debugger_request *r = &d->request;
     uint64_t address = r->space == KD_SPACE_CONTROL ? r->address : r->address + r->done;
     size_t piece = r->size - r->done;
-    if (r->space != KD_SPACE_CONTROL && piece > d->config.piece_max) /* that one has no pieces */
-        piece = d->config.piece_max;
+    if (piece > KD_MANIPULATE_DATA_MAX)
+        piece = KD_MANIPULATE_DATA_MAX;
     if (clip_to_page && piece > to_page_end(address))
         piece = to_page_end(address);
     r->piece = piece;
@@ -1252,8 +1256,6 @@ void kd_debugger_init(struct kd_debugger *d, const struct kd_debugger_config *co
         d->config.request_tries = DEFAULT_REQUEST_TRIES;
     if (d->config.attach_interval_us == 0)
         d->config.attach_interval_us = DEFAULT_ATTACH_INTERVAL_US;
-    if (d->config.piece_max == 0 || d->config.piece_max > KD_MANIPULATE_DATA_MAX)
-        d->config.piece_max = KD_MANIPULATE_DATA_MAX;
     d->config.link.role = KD_ROLE_DEBUGGER;
     kd_link_init(&d->link, &d->config.link);
 }
