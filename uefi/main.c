@@ -8,6 +8,7 @@
 
 #include <efi.h>
 
+#include "device_path.h"
 #include "engine.h"
 #include "idt.h"
 #include "kdwire/efi_debug.h"
@@ -24,11 +25,7 @@ enum {
     AP_TIMEOUT_US = 1000000,
     SILENCE_US = 5000,     /* between two pieces of a queue; a byte at 9600 baud takes 1 ms */
     DRAIN_MAX_US = 100000, /* a line that never falls silent must not hold up the start */
-
-    NODE_MEDIA = 4,
-    NODE_MEDIA_VENDOR = 3,
-    NODE_END = 0x7F,
-    NODES_MAX = 32, /* a path that does not end must not hang the start */
+    VENDOR_NODE_SIZE = 20,
 };
 
 static const EFI_GUID loaded_image_guid = EFI_LOADED_IMAGE_PROTOCOL_GUID;
@@ -163,22 +160,17 @@ static EFI_STATUS EFIAPI unload(EFI_HANDLE image)
 /* OVMF unloads what -kernel started as soon as it returns, for it expects a kernel. */
 static bool started_as_qemu_kernel(const EFI_LOADED_IMAGE_PROTOCOL *image)
 {
+    struct device_path walk;
     void *path;
-    const uint8_t *node;
 
     if (image->DeviceHandle == NULL ||
         EFI_ERROR(system->BootServices->HandleProtocol(image->DeviceHandle, &path_guid, &path)))
         return false;
-    node = path;
-    for (unsigned i = 0; i < NODES_MAX && node[0] != NODE_END; i++) {
-        uint32_t length = kd_get_u16(node + 2);
-
-        if (length < 4)
-            return false;
-        if (node[0] == NODE_MEDIA && node[1] == NODE_MEDIA_VENDOR && length >= 20 &&
-            memcmp(node + 4, &qemu_kernel_guid, sizeof qemu_kernel_guid) == 0)
+    device_path_start(&walk, path, DEVICE_PATH_MAX);
+    while (device_path_next(&walk)) {
+        if (device_path_is(&walk, DEVICE_MEDIA, DEVICE_MEDIA_VENDOR, VENDOR_NODE_SIZE) &&
+            memcmp(walk.node + 4, &qemu_kernel_guid, sizeof qemu_kernel_guid) == 0)
             return true;
-        node += length;
     }
     return false;
 }

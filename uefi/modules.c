@@ -12,16 +12,15 @@
 #include <string.h>
 
 #include "cpu.h"
+#include "device_path.h"
 #include "kdwire/error.h"
 #include "kdwire/protocol.h"
 #include "memory.h"
 
 enum {
-    NODE_MEDIA = 4,
-    NODE_MEDIA_FILE_PATH = 4,
-    NODE_MEDIA_FV_FILE = 6,
-    NODE_END = 0x7F,
-    NODES_MAX = 32, /* a path that does not end must not hang the engine */
+    IMAGES_MAX = 4096, /* entries looked at in a table whose size may be spoilt */
+    HEADER_SIZE = 4,   /* of a device path node */
+    GUID_SIZE = 16,
 };
 
 static struct module modules[MODULES_MAX];
@@ -88,24 +87,21 @@ static void put_name(struct module *module, const char *name)
 
 /* ---- Names ---- */
 
-static uint32_t node_length(const EFI_DEVICE_PATH_PROTOCOL *node)
+/* The first node of IMAGE's file path that is a medium's of SUB_TYPE, with SIZE bytes of data. The
+ * image's own structure lies where a program can spoil it. */
+static bool find_media_node(const EFI_LOADED_IMAGE_PROTOCOL *image, uint8_t sub_type, uint32_t size,
+                            struct device_path *walk)
 {
-    return (uint32_t)node->Length[0] | (uint32_t)node->Length[1] << 8;
-}
+    uint64_t path;
 
-static const EFI_DEVICE_PATH_PROTOCOL *find_media_node(const EFI_DEVICE_PATH_PROTOCOL *node,
-                                                       uint8_t sub_type)
-{
-    for (unsigned i = 0; node != NULL && i < NODES_MAX; i++) {
-        uint32_t length = node_length(node);
-
-        if (node->Type == NODE_END || length < 4)
-            return NULL;
-        if (node->Type == NODE_MEDIA && node->SubType == sub_type)
-            return node;
-        node = (const EFI_DEVICE_PATH_PROTOCOL *)((const uint8_t *)node + length);
+    if (image == NULL || memory_read(address_of(&image->FilePath), &path, sizeof path) == 0)
+        return false;
+    device_path_start(walk, (const void *)path, DEVICE_PATH_MAX);
+    while (device_path_next(walk)) {
+        if (device_path_is(walk, DEVICE_MEDIA, sub_type, HEADER_SIZE + size))
+            return true;
     }
-    return NULL;
+    return false;
 }
 
 static void put_hex(char *to, uint64_t value, unsigned digits)
@@ -141,60 +137,63 @@ static void narrow(char *to, size_t to_size, const uint8_t *wide, size_t bytes)
 /* A name from the device path: a file's name, or the GUID of a file in a firmware volume. */
 static void name_from_path(struct module *module)
 {
-    const EFI_DEVICE_PATH_PROTOCOL *node = NULL;
+    struct device_path walk;
     char name[PE_NAME_MAX] = "image";
     char path[PE_PATH_MAX];
 
-    if (module->image != NULL)
-        node = find_media_node(module->image->FilePath, NODE_MEDIA_FILE_PATH);
-    if (node != NULL) {
-        narrow(path, sizeof path, (const uint8_t *)node + 4, node_length(node) - 4);
+    module->name_is_final = true;
+    if (find_media_node(module->image, DEVICE_MEDIA_FILE_PATH, 0, &walk)) {
+        narrow(path, sizeof path, walk.node + HEADER_SIZE, walk.size - HEADER_SIZE);
         pe_base_name(name, path, sizeof path);
-        module->name_is_final = true;
-    } else if (module->image != NULL) {
-        node = find_media_node(module->image->FilePath, NODE_MEDIA_FV_FILE);
-        if (node != NULL && node_length(node) >= 20)
-            guid_text(name, (const uint8_t *)node + 4);
-        else
-            module->name_is_final = true;
+    } else if (find_media_node(module->image, DEVICE_MEDIA_FV_FILE, GUID_SIZE, &walk)) {
+        guid_text(name, walk.node + HEADER_SIZE);
+        module->name_is_final = false;
     }
     if (name[0] == 0)
         memcpy(name, "image", 6);
     put_name(module, name);
 }
 
+/* Asks the firmware volume for the user-interface name of a file in it. */
+static void find_name(struct module *module)
+{
+    EFI_FIRMWARE_VOLUME2_PROTOCOL *volume;
+    struct device_path walk;
+    char text[PE_NAME_MAX], name[PE_NAME_MAX];
+    void *section = NULL;
+    UINTN size = 0;
+    uint32_t authentication;
+    uint64_t flags;
+    EFI_GUID file;
+
+    if (!find_media_node(module->image, DEVICE_MEDIA_FV_FILE, GUID_SIZE, &walk) ||
+        module->image->DeviceHandle == NULL ||
+        EFI_ERROR(system->BootServices->HandleProtocol(module->image->DeviceHandle, &volume_guid,
+                                                       (void **)&volume)))
+        return;
+    memcpy(&file, walk.node + HEADER_SIZE, sizeof file);
+    if (EFI_ERROR(volume->ReadSection(volume, &file, EFI_SECTION_USER_INTERFACE, 0, &section, &size,
+                                      &authentication)))
+        return;
+    narrow(text, sizeof text, section, size);
+    (void)system->BootServices->FreePool(section);
+    pe_base_name(name, text, sizeof text);
+    if (name[0] == 0)
+        return;
+    flags = cpu_interrupts_off();
+    put_name(module, name);
+    cpu_interrupts_restore(flags);
+}
+
 void modules_find_names(void)
 {
     for (unsigned i = 0; i < MODULES_MAX; i++) {
         struct module *module = &modules[i];
-        const EFI_DEVICE_PATH_PROTOCOL *node;
-        EFI_FIRMWARE_VOLUME2_PROTOCOL *volume;
-        void *text = NULL;
-        UINTN size = 0;
-        uint32_t authentication;
-        char narrow_name[PE_NAME_MAX], name[PE_NAME_MAX];
 
         if (module->state == MODULE_FREE || module->name_is_final || module->image == NULL)
             continue;
         module->name_is_final = true;
-        node = find_media_node(module->image->FilePath, NODE_MEDIA_FV_FILE);
-        if (node == NULL || node_length(node) < 20 || module->image->DeviceHandle == NULL ||
-            EFI_ERROR(system->BootServices->HandleProtocol(module->image->DeviceHandle,
-                                                           &volume_guid, (void **)&volume)))
-            continue;
-        if (EFI_ERROR(volume->ReadSection(volume, (const EFI_GUID *)((const uint8_t *)node + 4),
-                                          EFI_SECTION_USER_INTERFACE, 0, &text, &size,
-                                          &authentication)))
-            continue;
-        narrow(narrow_name, sizeof narrow_name, text, size);
-        pe_base_name(name, narrow_name, sizeof narrow_name);
-        (void)system->BootServices->FreePool(text);
-        if (name[0] != 0) {
-            uint64_t flags = cpu_interrupts_off();
-
-            put_name(module, name);
-            cpu_interrupts_restore(flags);
-        }
+        find_name(module);
     }
 }
 
@@ -267,25 +266,41 @@ static void gone(struct module *module)
     module->state = module->state == MODULE_NEW ? MODULE_FREE : MODULE_GONE;
 }
 
+/* The image that INFO, an entry of the table, describes. False: none, or spoilt. */
+static bool read_entry(uint64_t info, EFI_LOADED_IMAGE_PROTOCOL **instance,
+                       EFI_LOADED_IMAGE_PROTOCOL *image)
+{
+    EFI_DEBUG_IMAGE_INFO_NORMAL entry;
+
+    if (info == 0 || memory_read(info, &entry, sizeof entry) != sizeof entry ||
+        entry.ImageInfoType != 1 || entry.LoadedImageProtocolInstance == NULL)
+        return false;
+    *instance = entry.LoadedImageProtocolInstance;
+    return memory_read(address_of(*instance), image, sizeof *image) == sizeof *image &&
+           image->ImageBase != NULL;
+}
+
+/* With faults caught: the table and what it points to lie in memory that a program may spoil. */
 static void see_table(void)
 {
-    for (uint32_t i = 0; i < table->TableSize; i++) {
-        const EFI_DEBUG_IMAGE_INFO_NORMAL *info = table->EfiDebugImageInfoTable[i];
-        struct module *module;
-        EFI_LOADED_IMAGE_PROTOCOL *image;
+    uint64_t array = address_of(table->EfiDebugImageInfoTable);
+    uint64_t info;
 
-        if (info == NULL || info->ImageInfoType != 1 || info->LoadedImageProtocolInstance == NULL)
+    for (uint32_t i = 0; i < table->TableSize && i < IMAGES_MAX; i++) {
+        EFI_LOADED_IMAGE_PROTOCOL *instance, image;
+        struct module *module;
+
+        if (memory_read(array + i * sizeof info, &info, sizeof info) != sizeof info)
+            return;
+        if (!read_entry(info, &instance, &image))
             continue;
-        image = info->LoadedImageProtocolInstance;
-        if (image->ImageBase == NULL)
-            continue;
-        module = find((uint64_t)image->ImageBase);
-        if (module != NULL && !module->by_hand && module->image != image) {
+        module = find((uint64_t)image.ImageBase);
+        if (module != NULL && !module->by_hand && module->image != instance) {
             gone(module); /* another image at the same place: unloaded and loaded since */
             module = NULL;
         }
         if (module == NULL)
-            module = add((uint64_t)image->ImageBase, image->ImageSize, image, NULL);
+            module = add((uint64_t)image.ImageBase, image.ImageSize, instance, NULL);
         if (module != NULL)
             module->seen = true;
     }
