@@ -119,13 +119,20 @@ static uint64_t gate_address(const struct gate *gate)
     return (uint64_t)gate->low | (uint64_t)gate->middle << 16 | (uint64_t)gate->high << 32;
 }
 
+static bool is_our_stub(const struct gate *gate, unsigned vector)
+{
+    return gate_address(gate) == (uint64_t)cpu_stubs + (uint64_t)vector * CPU_STUB_SIZE;
+}
+
 static bool write_gate(uint64_t base, unsigned vector, const struct gate *gate)
 {
     return memory_write_forced(base + (uint64_t)vector * sizeof *gate, gate, sizeof *gate) ==
            sizeof *gate;
 }
 
-/* Hooks every gate that is not ours; returns how many, or KD_E_IO. */
+/* Hooks every gate that is not ours; returns how many, or KD_E_IO. Firmware may have copied a
+ * hooked table: what is handed on to then stays what it was, for handing on to ourselves never
+ * ends. */
 static int hook(struct table *table)
 {
     uint64_t flags = cpu_interrupts_off();
@@ -135,8 +142,9 @@ static int hook(struct table *table)
     for (unsigned i = 0; i < table->gates; i++) {
         if (memcmp(&live[i], &table->ours[i], sizeof live[i]) == 0)
             continue;
-        table->old[i] = live[i];
-        make_gate(&table->ours[i], i, &live[i], table->own_stacks);
+        if (!is_our_stub(&live[i], i))
+            table->old[i] = live[i];
+        make_gate(&table->ours[i], i, &table->old[i], table->own_stacks);
         if (!write_gate(table->base, i, &table->ours[i])) {
             hooked = KD_E_IO;
             break;
@@ -158,9 +166,12 @@ static void unhook(struct table *table)
     table->base = 0;
 }
 
+/* A table that was copied from the main processor's after that was hooked hands on as that one. */
 static void use_table(struct table *table, const struct cpu_table *idtr, bool own_stacks)
 {
-    memset(table, 0, sizeof *table);
+    memset(table->ours, 0, sizeof table->ours);
+    if (table != &tables[MAIN])
+        memcpy(table->old, tables[MAIN].old, sizeof table->old);
     table->base = idtr->base;
     table->gates = ((unsigned)idtr->limit + 1) / sizeof(struct gate);
     if (table->gates > CPU_VECTORS)
@@ -203,7 +214,8 @@ static bool load_own_tss(void)
 
     cpu_sgdt(&old_gdt);
     size = ((size_t)old_gdt.limit + 1 + 7) & ~(size_t)7;
-    if (cpu_str() != 0 || size > GDT_MAX)
+    /* A selector behind the end of the GDT is what an engine left that was unloaded. */
+    if ((cpu_str() != 0 && cpu_str() < old_gdt.limit) || size > GDT_MAX)
         return false; /* firmware has stacks of its own, or a GDT of a kind we do not know */
     memset(gdt, 0, sizeof gdt);
     memcpy(gdt, (const void *)old_gdt.base, (size_t)old_gdt.limit + 1);
@@ -227,17 +239,19 @@ static bool load_own_tss(void)
 }
 
 /* While the engine runs, its own faults must not start at the top of the stack on which the frame
- * being served lies: they go to the stack in use. */
+ * being served lies, ours or the firmware's: they go to the stack in use. */
 static void set_fault_stacks(bool on)
 {
     struct table *table = &tables[MAIN];
 
-    if (table->base == 0 || !table->own_stacks)
+    if (table->base == 0)
         return;
     for (unsigned i = 0; i < CPU_FIRST_EXTERNAL; i++) {
-        if (i == CPU_VECTOR_DOUBLE_FAULT || i == CPU_VECTOR_MACHINE_CHECK)
+        uint8_t ist = table->own_stacks ? ist_of(i) : table->old[i].ist;
+
+        if (ist == 0 || i == CPU_VECTOR_DOUBLE_FAULT || i == CPU_VECTOR_MACHINE_CHECK)
             continue;
-        table->ours[i].ist = on ? ist_of(i) : 0;
+        table->ours[i].ist = on ? ist : 0;
         (void)write_gate(table->base, i, &table->ours[i]);
     }
 }
@@ -294,13 +308,15 @@ bool idt_can_stop_aps(void)
 void idt_remove(void)
 {
     uint64_t flags = cpu_interrupts_off();
+    struct cpu_table current;
 
     for (unsigned i = 0; i < TABLES; i++) {
         if (tables[i].base != 0)
             unhook(&tables[i]);
     }
     /* The task register keeps our segment: harmless, no gate names one of its stacks any more. */
-    if (gdt_is_ours)
+    cpu_sgdt(&current);
+    if (gdt_is_ours && current.base == (uint64_t)gdt)
         cpu_lgdt(&old_gdt);
     gdt_is_ours = false;
     cpu_interrupts_restore(flags);

@@ -14,7 +14,7 @@ import pytest
 
 from uefi import kd as k
 from uefi import qemu
-from uefi.session import Session
+from uefi.session import Session, gates, run_until_spinning
 
 GENERAL = ("Rax", "Rcx", "Rdx", "Rbx", None, "Rbp", "Rsi", "Rdi", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15")
 EXCEPTION_DUMP = "X64 Exception Type"      # how OVMF's own dump of an unhandled exception begins
@@ -437,11 +437,6 @@ def test_bad_stack_pointers_are_survived():
 # ---- break-in ----------------------------------------------------------------------------------
 
 
-def run_until_spinning(s):
-    s.kd.go()
-    s.until(lambda: "guest: spinning" in s.machine.debug_text(), "spin")
-
-
 def spin_and_break(s):
     """Break in twice while the program spins, then let it go."""
     run_until_spinning(s)
@@ -605,7 +600,7 @@ def test_exit_boot_services_detaches():
         s.to_reset()
         text = s.machine.debug_text()
         assert "guest: left boot services 0" in text and "guest: after boot services" in text
-        before, after = (int(x, 16) for x in re.findall(r"gate (?:before|after)=([0-9a-f]+)", text))
+        before, after = gates(text)
         assert 0 <= before - windbg[0] < windbg[1]
         assert not 0 <= after - windbg[0] < windbg[1], "the gates must be the firmware's again"
         assert any(stop.unload and stop.base == 0xFFFFFFFFFFFFFFFF for stop in s.kd.loads)
@@ -658,9 +653,10 @@ def test_other_serial_ports(port):
         assert "guest: went on" in s.end()
 
 
-def test_console_text_stays_off_the_grabbed_port():
+@pytest.mark.parametrize("name", ["com1", "0x3f8"])
+def test_console_text_stays_off_the_grabbed_port(name):
     # hello.efi prints on the console, which OVMF would send to COM1 as well.
-    with Session("count=3", app="hello", port=1) as s:
+    with Session("count=3", app="hello", port=1, options=f"port={name}") as s:
         s.kd.go()
         s.to_end()
         assert "hello.efi is done" in s.kd.prints

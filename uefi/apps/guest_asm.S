@@ -7,7 +7,7 @@
 
     .bss
     .balign 16
-    .globl probe_in, probe_out, exec_count, watch_variable, ap_hits
+    .globl probe_in, probe_out, exec_count, watch_variable, ap_hits, foreign_hits
 /* struct probe (guest.h): 16 general registers in the CPU's numbering, then 16 XMM registers. */
 probe_in:       .skip 384
 probe_out:      .skip 384
@@ -15,6 +15,7 @@ probe_rsp:      .skip 8
 exec_count:     .skip 8
 watch_variable: .skip 8
 ap_hits:        .skip 8
+foreign_hits:   .skip 8
 
     .text
 
@@ -164,3 +165,8 @@ ap_int3:
     lock inc qword ptr [rip + ap_hits]
     ret
 
+/* A handler of int3 that is not the engine's. */
+    .globl foreign_handler
+foreign_handler:
+    inc qword ptr [rip + foreign_hits]
+    iretq

@@ -6,7 +6,7 @@
  *
  * First come lines "sym NAME=ADDRESS" and "guest: begin"; "guest: end" comes last.
  */
-#include "common.h"
+#include "guest.h"
 
 #include <kdwire/efi_debug.h>
 
@@ -28,7 +28,6 @@ void exec_target(void);
 void watch_write(uint64_t value);
 void bad_rsp(void);
 void bad_push(void);
-uint64_t read_at(uint64_t address);
 void write_at(uint64_t address, uint64_t value);
 void undefined_at(void);
 uint64_t divide_at(uint64_t a, uint64_t b, uint64_t divisor);
@@ -73,6 +72,7 @@ static void symbols(void)
     SYMBOL(undefined_at);
     SYMBOL(divide_at);
     SYMBOL(ap_int3);
+    SYMBOL(foreign_handler);
     SYMBOL(&release);
     SYMBOL(&rounds);
     SYMBOL(&watch_variable);
@@ -162,7 +162,7 @@ static void do_bad_stack(const char *argument)
     say("guest: survived bad push\n");
 }
 
-static void spin(void)
+void guest_spin(void)
 {
     say("guest: spinning\n");
     while (release == 0) {
@@ -177,7 +177,7 @@ static void do_spin(const char *argument)
     EFI_TPL level = (EFI_TPL)text_number(argument, NULL);
     EFI_TPL old = boot_services->RaiseTPL(level);
 
-    spin();
+    guest_spin();
     boot_services->RestoreTPL(old);
     say_hex("\nguest: rounds ", rounds, "\n");
 }
@@ -198,7 +198,7 @@ static void do_cli(const char *argument)
 {
     (void)argument;
     __asm__ volatile("cli");
-    spin();
+    guest_spin();
     __asm__ volatile("sti");
     say_hex("\nguest: rounds ", rounds, "\n");
 }
@@ -230,23 +230,6 @@ static void do_child(const char *argument)
     }
 }
 
-static void say_gate(const char *what, unsigned vector)
-{
-    struct __attribute__((packed)) {
-        uint16_t limit;
-        uint64_t base;
-    } idtr;
-    const uint8_t *gate;
-    uint64_t address = 0;
-
-    __asm__ volatile("sidt %0" : "=m"(idtr));
-    gate = (const uint8_t *)(uintptr_t)(idtr.base + (uint64_t)vector * 16);
-    memcpy(&address, gate, 2);
-    memcpy((uint8_t *)&address + 2, gate + 6, 6);
-    say(what);
-    say_hex("=", address, "\n");
-}
-
 static EFI_STATUS leave_boot_services(UINTN *size, UINTN *descriptor_size)
 {
     EFI_STATUS status = EFI_INVALID_PARAMETER;
@@ -276,14 +259,14 @@ static void do_ebs(const char *argument)
 {
     UINTN size, descriptor_size;
 
-    say_gate("gate before", 3);
+    guest_say_gate("gate before", 3);
     say_hex("guest: left boot services ", leave_boot_services(&size, &descriptor_size), "\n");
-    say_gate("gate after", 3);
+    guest_say_gate("gate after", 3);
     if (text_equal(argument, "int3"))
         __asm__ volatile("int3");
     else if (text_equal(argument, "spin")) {
         __asm__ volatile("sti");
-        spin();
+        guest_spin();
     }
     say("guest: after boot services\n");
     reset();
@@ -512,6 +495,12 @@ static const struct {
     {"legacy", do_legacy},
     {"protocol", do_protocol},
     {"break-on-load", do_break_on_load},
+    {"gate", guest_replace_gate},
+    {"table", guest_replace_table},
+    {"unload", guest_unload_engine},
+    {"stacks", guest_bring_own_stacks},
+    {"spoil", guest_spoil_image_table},
+    {"watchdog", guest_arm_watchdog},
     {"nothing", do_nothing},
 };
 

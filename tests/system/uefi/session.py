@@ -128,6 +128,16 @@ class Session:
         self.kd.drain()
 
 
+def run_until_spinning(session):
+    session.kd.go()
+    session.until(lambda: "guest: spinning" in session.machine.debug_text(), "spin")
+
+
+def gates(text):
+    """The handler of int3 before and after something happened, as the guest says it."""
+    return [int(x, 16) for x in re.findall(r"gate (?:before|after)=([0-9a-f]+)", text)]
+
+
 def symbol_offset(name, symbol):
     """Offset of a public symbol, from the list that the build leaves beside the image."""
     for line in (BUILD / "apps" / f"{name}.sym").read_text().splitlines():
