@@ -5,22 +5,17 @@
  * terminal driver and keeps it from coming back; where the protocol does not exist yet (we were
  * loaded before the console) a notification catches it.
  */
-#include <string.h>
-
+#include "device_path.h"
 #include "kdwire/wire.h"
+#include "pci.h"
 #include "ports.h"
 
 enum {
-    NODE_HARDWARE = 1,
-    NODE_HARDWARE_PCI = 1,
-    NODE_ACPI = 2,
-    NODE_ACPI_DEVICE = 1,
-    NODE_END = 0x7F,
-    NODES_MAX = 32,
     GRABBED_MAX = 4, /* one port can show up as more than one handle; more than four is not known */
+    ACPI_NODE_SIZE = 12,
+    PCI_NODE_SIZE = 6,
+    PCI_BUS_NUMBERS = 0x18, /* of a bridge: primary, secondary, subordinate */
 };
-
-#define HID_PNP0501 0x050141D0u /* a 16550 */
 
 static const EFI_GUID serial_guid = EFI_SERIAL_IO_PROTOCOL_GUID;
 static const EFI_GUID path_guid = EFI_DEVICE_PATH_PROTOCOL_GUID;
@@ -34,33 +29,36 @@ static EFI_EVENT event;
 static EFI_HANDLE grabbed[GRABBED_MAX];
 static unsigned grabbed_count;
 
-static bool node_matches(const uint8_t *node, uint32_t length)
+/* Whether the path's next node is our PCI port. BUS is the one the node's device is on, and becomes
+ * that behind it: paths have device numbers only. */
+static bool is_our_pci_device(const struct device_path *walk, uint32_t *bus)
 {
-    if (wanted.kind == UEFI_PORT_COM)
-        return node[0] == NODE_ACPI && node[1] == NODE_ACPI_DEVICE && length >= 12 &&
-               kd_get_u32(node + 4) == HID_PNP0501 && kd_get_u32(node + 8) == wanted.com - 1;
-    if (wanted.kind == UEFI_PORT_PCI)
-        return node[0] == NODE_HARDWARE && node[1] == NODE_HARDWARE_PCI && length >= 6 &&
-               node[4] == wanted.function && node[5] == wanted.device;
-    return false;
+    uint32_t device = walk->node[5], function = walk->node[4], on = *bus;
+
+    if (device_path_is(walk, DEVICE_ACPI, DEVICE_ACPI_DEVICE, ACPI_NODE_SIZE)) {
+        *bus = kd_get_u32(walk->node + 8) & 0xFF; /* EDK2 numbers a root by its bus */
+        return false;
+    }
+    if (!device_path_is(walk, DEVICE_HARDWARE, DEVICE_HARDWARE_PCI, PCI_NODE_SIZE))
+        return false;
+    *bus = pci_read32(on, device, function, PCI_BUS_NUMBERS) >> 8 & 0xFF;
+    return on == wanted.bus && device == wanted.device && function == wanted.function;
 }
 
 static bool is_our_port(EFI_HANDLE handle)
 {
+    struct device_path walk;
+    uint32_t bus = 0;
     void *path;
-    const uint8_t *node;
 
     if (EFI_ERROR(system->BootServices->HandleProtocol(handle, &path_guid, &path)))
         return false;
-    node = path;
-    for (unsigned i = 0; i < NODES_MAX && node[0] != NODE_END; i++) {
-        uint32_t length = kd_get_u16(node + 2);
-
-        if (length < 4)
-            return false;
-        if (node_matches(node, length))
+    device_path_start(&walk, path, DEVICE_PATH_MAX);
+    while (device_path_next(&walk)) {
+        if (wanted.kind == UEFI_PORT_COM && device_path_com(&walk) == wanted.com)
             return true;
-        node += length;
+        if (wanted.kind == UEFI_PORT_PCI && is_our_pci_device(&walk, &bus))
+            return true;
     }
     return false;
 }

@@ -12,6 +12,7 @@
 #include "idt.h"
 #include "memory.h"
 #include "modules.h"
+#include "pci.h"
 
 enum {
     BUILD = 10586, /* what the boot debugger of our reference capture reports */
@@ -20,9 +21,6 @@ enum {
     FXSAVE_MXCSR_MASK = 28,
 
     PCI_CONFIGURATION = 4, /* BusDataType */
-    PCI_SPACE = 256,
-    PCI_ADDRESS = 0xCF8,
-    PCI_DATA = 0xCFC,
 };
 
 #define MXCSR_MASK_DEFAULT 0xFFBFu /* of processors that report no mask */
@@ -367,8 +365,7 @@ static int check_bus(uint32_t type, uint32_t bus, uint32_t slot, uint32_t offset
 /* SLOT as KD numbers it: device | function << 5. */
 static void select_pci(uint32_t bus, uint32_t slot, uint32_t offset)
 {
-    cpu_out32(PCI_ADDRESS,
-              0x80000000u | bus << 16 | (slot & 31) << 11 | (slot >> 5) << 8 | (offset & 0xFC));
+    pci_select(bus, slot & 31, slot >> 5, offset);
 }
 
 static int get_bus_data(void *machine, uint32_t type, uint32_t bus, uint32_t slot, uint32_t offset,

@@ -5,13 +5,13 @@
 
 #include "acpi.h"
 #include "cpu.h"
+#include "device_path.h"
 #include "kdwire/wire.h"
 #include "memory.h"
+#include "pci.h"
 
 enum {
     COM_PORTS = 4,
-    PCI_ADDRESS = 0xCF8,
-    PCI_DATA = 0xCFC,
     PCI_COMMAND = 0x04,
     PCI_BAR0 = 0x10,
     PCI_COMMAND_IO_AND_MEMORY = 3,
@@ -87,9 +87,7 @@ static size_t read_acpi(EFI_SYSTEM_TABLE *system, const char *signature, uint8_t
 
 static uint32_t pci_read(const struct uefi_port *port, unsigned reg)
 {
-    cpu_out32(PCI_ADDRESS, 0x80000000u | (uint32_t)port->bus << 16 | (uint32_t)port->device << 11 |
-                               (uint32_t)port->function << 8 | reg);
-    return cpu_in32(PCI_DATA);
+    return pci_read32(port->bus, port->device, port->function, reg);
 }
 
 static void pci_write(const struct uefi_port *port, unsigned reg, uint32_t value)
@@ -142,19 +140,53 @@ static void open_known(const struct uefi_port *port, struct uart *uart)
         uart->base = 0;
 }
 
-/* COM2 before COM1: where there are both, the first is the console. A port that SPCR names as the
- * console's comes last. */
-static void open_first_com(uint64_t console, struct uart *uart, struct uefi_port *port)
+/* "0x3f8" is COM1: by that name the firmware's console on it is known, and its interrupt. */
+static void name_com_port(struct uefi_port *port)
+{
+    for (unsigned i = 0; i < COM_PORTS; i++) {
+        if (port->kind == UEFI_PORT_IO && port->base == com_bases[i]) {
+            port->kind = UEFI_PORT_COM;
+            port->com = i + 1;
+        }
+    }
+}
+
+/* The COM ports that the firmware's console is configured to use, as bits 1..4. */
+static unsigned con_out_ports(EFI_SYSTEM_TABLE *system)
+{
+    static const EFI_GUID global_guid = EFI_GLOBAL_VARIABLE_GUID;
+    static uint8_t variable[DEVICE_PATH_MAX];
+    UINTN size = sizeof variable;
+    struct device_path walk;
+    unsigned ports = 0;
+
+    if (EFI_ERROR(
+            system->RuntimeServices->GetVariable(L"ConOut", &global_guid, NULL, &size, variable)))
+        return 0;
+    device_path_start(&walk, variable, (uint32_t)size);
+    while (device_path_next(&walk))
+        ports |= 1u << device_path_com(&walk);
+    return ports & ~1u;
+}
+
+/* The first COM port, of those that are least the console's: best neither SPCR nor ConOut names
+ * it, else only ConOut does. COM2 before COM1, for where there are both the first is the console.
+ */
+static void open_first_com(uint64_t spcr, unsigned con_out, struct uart *uart,
+                           struct uefi_port *port)
 {
     static const uint8_t order[] = {2, 1};
 
-    for (unsigned round = 0; round < 2; round++) {
+    for (unsigned rank = 0; rank <= 2; rank++) {
         for (unsigned i = 0; i < sizeof order; i++) {
+            unsigned com = order[i];
+            bool is_spcr = com_bases[com - 1] == spcr;
+
+            if ((is_spcr ? 2 : con_out >> com & 1) != rank)
+                continue;
             memset(port, 0, sizeof *port);
             port->kind = UEFI_PORT_COM;
-            port->com = order[i];
-            if ((com_bases[port->com - 1] == console) != (round == 1))
-                continue;
+            port->com = com;
             open_known(port, uart);
             if (uart->base != 0)
                 return;
@@ -166,26 +198,17 @@ void port_open(const struct uefi_port *configured, EFI_SYSTEM_TABLE *system, str
                struct uefi_port *port)
 {
     static uint8_t table[ACPI_TABLE_MAX];
-    uint64_t console = 0;
+    uint64_t spcr = 0;
 
     *port = *configured;
     memset(uart, 0, sizeof *uart);
-    if (port->kind == UEFI_PORT_AUTO || port->kind == UEFI_PORT_DBG2) {
-        if (acpi_dbg2_port(table, read_acpi(system, "DBG2", table), port) == 0) {
-            for (unsigned i = 0; i < COM_PORTS; i++) {
-                if (port->kind == UEFI_PORT_IO && port->base == com_bases[i]) {
-                    port->kind = UEFI_PORT_COM;
-                    port->com = i + 1;
-                }
-            }
-            open_known(port, uart);
-        }
-        if (uart->base == 0 && configured->kind == UEFI_PORT_AUTO) {
-            (void)acpi_spcr_base(table, read_acpi(system, "SPCR", table), &console);
-            open_first_com(console, uart, port);
-        }
-    } else {
-        open_known(port, uart);
+    if (configured->kind == UEFI_PORT_AUTO || configured->kind == UEFI_PORT_DBG2)
+        (void)acpi_dbg2_port(table, read_acpi(system, "DBG2", table), port);
+    name_com_port(port);
+    open_known(port, uart);
+    if (uart->base == 0 && configured->kind == UEFI_PORT_AUTO) {
+        (void)acpi_spcr_base(table, read_acpi(system, "SPCR", table), &spcr);
+        open_first_com(spcr, con_out_ports(system), uart, port);
     }
 }
 

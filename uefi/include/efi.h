@@ -362,6 +362,13 @@ struct EFI_SIMPLE_FILE_SYSTEM_PROTOCOL {
             0xbc, 0x22, 0x00, 0x80, 0xc7, 0x3c, 0x88, 0x81                                         \
         }                                                                                          \
     }
+#define EFI_GLOBAL_VARIABLE_GUID                                                                   \
+    {                                                                                              \
+        0x8be4df61, 0x93ca, 0x11d2,                                                                \
+        {                                                                                          \
+            0xaa, 0x0d, 0x00, 0xe0, 0x98, 0x03, 0x2b, 0x8c                                         \
+        }                                                                                          \
+    }
 #define EFI_EVENT_GROUP_EXIT_BOOT_SERVICES                                                         \
     {                                                                                              \
         0x27abf055, 0xb1b8, 0x4c26,                                                                \
