@@ -34,10 +34,12 @@ static const EFI_GUID path_guid = EFI_DEVICE_PATH_PROTOCOL_GUID;
 static const EFI_GUID qemu_kernel_guid = {
     0x1428f772, 0xb64a, 0x441e, {0xb8, 0xc3, 0x9e, 0xbd, 0xd7, 0xf8, 0x93, 0xc7}};
 static const EFI_GUID mp_guid = EFI_MP_SERVICES_PROTOCOL_GUID;
+static const EFI_GUID acpi_guid = EFI_ACPI_20_TABLE_GUID;
 
 static EFI_HANDLE own_image;
+static EFI_LOADED_IMAGE_PROTOCOL *own;
 static EFI_SYSTEM_TABLE *system;
-static EFI_EVENT image_event, check_event, exit_event;
+static EFI_EVENT image_event, check_event, exit_event, acpi_event;
 static void *image_registration;
 
 /* ---- Firmware's events ---- */
@@ -130,7 +132,7 @@ static EFI_STATUS register_events(void)
 
 static void close_events(void)
 {
-    EFI_EVENT *events[] = {&image_event, &check_event, &exit_event};
+    EFI_EVENT *events[] = {&image_event, &check_event, &exit_event, &acpi_event};
 
     for (unsigned i = 0; i < sizeof events / sizeof events[0]; i++) {
         if (*events[i] != NULL)
@@ -144,6 +146,8 @@ static void close_events(void)
 static void stop(void)
 {
     close_events();
+    if (engine.uart.base == 0) /* still waiting for its port */
+        return;
     (void)engine_call(ENGINE_GOODBYE, NULL);
     port_disable_interrupt(&engine.uart);
     idt_remove();
@@ -158,13 +162,13 @@ static EFI_STATUS EFIAPI unload(EFI_HANDLE image)
 }
 
 /* OVMF unloads what -kernel started as soon as it returns, for it expects a kernel. */
-static bool started_as_qemu_kernel(const EFI_LOADED_IMAGE_PROTOCOL *image)
+static bool started_as_qemu_kernel(void)
 {
     struct device_path walk;
     void *path;
 
-    if (image->DeviceHandle == NULL ||
-        EFI_ERROR(system->BootServices->HandleProtocol(image->DeviceHandle, &path_guid, &path)))
+    if (own->DeviceHandle == NULL ||
+        EFI_ERROR(system->BootServices->HandleProtocol(own->DeviceHandle, &path_guid, &path)))
         return false;
     device_path_start(&walk, path, DEVICE_PATH_MAX);
     while (device_path_next(&walk)) {
@@ -173,6 +177,12 @@ static bool started_as_qemu_kernel(const EFI_LOADED_IMAGE_PROTOCOL *image)
             return true;
     }
     return false;
+}
+
+/* Whether firmware has not come to its tables yet; it has before it starts a boot option. */
+static bool before_acpi(void)
+{
+    return acpi_event != NULL || !port_has_acpi(system);
 }
 
 static void say(const CHAR16 *text)
@@ -235,38 +245,14 @@ static void drain_line(void)
     }
 }
 
-static EFI_STATUS start(const EFI_LOADED_IMAGE_PROTOCOL *image)
+static EFI_STATUS install(const struct uefi_config *config)
 {
-    struct uefi_config config;
-    struct uefi_config_error error;
-    struct uefi_port port;
-    struct uart uart;
-    struct idt_options options;
+    struct idt_options options = {.own_stacks = config->ist};
     EFI_STATUS status;
 
-    sources_read(&config, &error, image, system);
-    if (config.port.kind == UEFI_PORT_NONE)
-        return EFI_ABORTED;
-    port_open(&config.port, system, &uart, &port);
-    if (uart.base == 0) {
-        say(L"windbg.efi: no serial port there; name one with the load option port=com1 (com1 to "
-            L"com4, 0x3f8, pci:0.4.0)\r\n");
-        return EFI_NOT_FOUND;
-    }
-    timer_init(system->BootServices);
-    modules_init(system);
-    engine_init(&config, &uart, (uint64_t)image->ImageBase, image->ImageSize,
-                system->RuntimeServices);
-    if (config.grab_console)
-        console_grab(&port, &engine.uart, config.baud, own_image, system);
-    uart_init(&engine.uart, config.baud);
-    drain_line();
-
-    options.own_stacks = config.ist;
     if (idt_install(&options) != 0) {
         say(L"windbg.efi: this firmware's interrupt table cannot be written\r\n");
-        status = EFI_UNSUPPORTED;
-        goto undo;
+        return EFI_UNSUPPORTED;
     }
     hook_other_processors();
     (void)modules_scan();
@@ -274,35 +260,92 @@ static EFI_STATUS start(const EFI_LOADED_IMAGE_PROTOCOL *image)
     status = register_events();
     if (!EFI_ERROR(status))
         status = protocol_install(own_image, system->BootServices);
-    if (EFI_ERROR(status))
-        goto undo;
-    if (config.rxirq)
-        engine.own_interrupt = port_enable_interrupt(&port, &engine.uart);
-    if (config.initial_break) {
+    return status;
+}
+
+static EFI_STATUS start_on(const struct uefi_port *port, const struct uart *uart,
+                           const struct uefi_config *config)
+{
+    EFI_STATUS status;
+
+    timer_init(system->BootServices);
+    modules_init(system);
+    engine_init(config, uart, (uint64_t)own->ImageBase, own->ImageSize, system->RuntimeServices);
+    if (config->grab_console)
+        console_grab(port, &engine.uart, config->baud, own_image, system);
+    uart_init(&engine.uart, config->baud);
+    drain_line();
+    status = install(config);
+    if (EFI_ERROR(status)) {
+        stop();
+        return status;
+    }
+    if (config->rxirq)
+        engine.own_interrupt = port_enable_interrupt(port, &engine.uart);
+    if (config->initial_break) {
         say(L"windbg.efi: waiting for a debugger\r\n");
         if (engine_call(ENGINE_ATTACH, NULL) != ENGINE_DONE)
             say(L"windbg.efi: no debugger answered; going on (break in at any time)\r\n");
     }
-    report_bad_settings(&error);
     return EFI_SUCCESS;
+}
 
-undo:
-    stop();
+static EFI_STATUS start(void);
+
+static void EFIAPI on_acpi_table(EFI_EVENT event, void *context)
+{
+    (void)event;
+    (void)context;
+    if (engine.uart.base == 0)
+        (void)start();
+}
+
+/* An option ROM runs before ACPI names the port for debuggers: the engine starts when it does.
+ * Firmware signals a table's GUID as an event group whenever it installs the table anew. */
+static EFI_STATUS wait_for_acpi(void)
+{
+    if (acpi_event != NULL)
+        return EFI_SUCCESS;
+    return system->BootServices->CreateEventEx(EVT_NOTIFY_SIGNAL, TPL_CALLBACK, on_acpi_table, NULL,
+                                               &acpi_guid, &acpi_event);
+}
+
+static EFI_STATUS start(void)
+{
+    struct uefi_config config;
+    struct uefi_config_error error;
+    struct uefi_port port;
+    struct uart uart;
+    EFI_STATUS status;
+
+    sources_read(&config, &error, own, system);
+    if (config.port.kind == UEFI_PORT_NONE)
+        return EFI_ABORTED;
+    port_open(&config.port, system, &uart, &port);
+    if (uart.base == 0 && config.port.kind == UEFI_PORT_DBG2 && before_acpi())
+        return wait_for_acpi();
+    if (uart.base == 0) {
+        say(L"windbg.efi: no serial port there; name one with the load option port=com1 (com1 to "
+            L"com4, 0x3f8, pci:0.4.0)\r\n");
+        return EFI_NOT_FOUND;
+    }
+    status = start_on(&port, &uart, &config);
+    if (!EFI_ERROR(status))
+        report_bad_settings(&error);
     return status;
 }
 
 EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
 {
-    EFI_LOADED_IMAGE_PROTOCOL *loaded;
     EFI_STATUS status;
 
     own_image = image;
     system = system_table;
-    status = system->BootServices->HandleProtocol(image, &loaded_image_guid, (void **)&loaded);
+    status = system->BootServices->HandleProtocol(image, &loaded_image_guid, (void **)&own);
     if (EFI_ERROR(status))
         return status;
-    status = start(loaded);
-    if (!EFI_ERROR(status) && !started_as_qemu_kernel(loaded))
-        loaded->Unload = unload;
+    status = start();
+    if (!EFI_ERROR(status) && !started_as_qemu_kernel())
+        own->Unload = unload;
     return status;
 }

@@ -48,18 +48,29 @@ static uint8_t interrupt_in_use; /* 0 = none */
 
 /* ---- ACPI ---- */
 
+/* Address of the root pointer; 0 = firmware has not made its tables. */
+static uint64_t find_rsdp(EFI_SYSTEM_TABLE *system)
+{
+    for (UINTN i = 0; i < system->NumberOfTableEntries; i++) {
+        if (memcmp(&system->ConfigurationTable[i].VendorGuid, &acpi_guid, sizeof acpi_guid) == 0)
+            return (uint64_t)system->ConfigurationTable[i].VendorTable;
+    }
+    return 0;
+}
+
+bool port_has_acpi(EFI_SYSTEM_TABLE *system)
+{
+    return find_rsdp(system) != 0;
+}
+
 /* Copies the table with SIGNATURE; returns the bytes copied, 0 = there is none. */
 static size_t read_acpi(EFI_SYSTEM_TABLE *system, const char *signature, uint8_t *to)
 {
-    uint64_t rsdp = 0;
+    uint64_t rsdp = find_rsdp(system);
     uint8_t header[ACPI_HEADER];
     uint64_t xsdt;
     uint32_t size;
 
-    for (UINTN i = 0; i < system->NumberOfTableEntries; i++) {
-        if (memcmp(&system->ConfigurationTable[i].VendorGuid, &acpi_guid, sizeof acpi_guid) == 0)
-            rsdp = (uint64_t)system->ConfigurationTable[i].VendorTable;
-    }
     if (rsdp == 0 || memory_read(rsdp + RSDP_XSDT, &xsdt, 8) != 8 ||
         memory_read(xsdt, header, sizeof header) != sizeof header)
         return 0;

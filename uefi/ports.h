@@ -14,6 +14,9 @@
 void port_open(const struct uefi_port *configured, EFI_SYSTEM_TABLE *system, struct uart *uart,
                struct uefi_port *port);
 
+/* Whether firmware has published its ACPI tables, DBG2 and SPCR among them. */
+bool port_has_acpi(EFI_SYSTEM_TABLE *system);
+
 /* Takes the port away from the terminal driver now and whenever it appears later. */
 void console_grab(const struct uefi_port *port, struct uart *uart, uint32_t baud, EFI_HANDLE image,
                   EFI_SYSTEM_TABLE *system);

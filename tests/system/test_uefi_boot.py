@@ -49,40 +49,122 @@ def walk_to_hello(debugger):
     debugger.wait_print("hello.efi is done")
 
 
-def dbg2_table(port):
-    """The ACPI table that names a 16550 at an I/O port as the one for debuggers."""
-    address = struct.pack("<BBBBQ", 1, 8, 0, 1, port)
-    size, name = struct.pack("<I", 8), b".\0"
-    offsets = [22, 22 + len(address), 22 + len(address) + len(size)]
-    total = offsets[2] + len(name)
-    device = struct.pack("<BHBHHHHHHHHH", 0, total, 1, len(name), offsets[2], 0, 0, 0x8000, 0, 0, offsets[0], offsets[1])
-    body = struct.pack("<II", 44, 1) + device + address + size + name
-    table = bytearray(struct.pack("<4sIBB6s8sI4sI", b"DBG2", 36 + len(body), 0, 0, b"KDWIRE", b"KDWIRE  ", 1, b"TEST", 1) + body)
+def acpi_table(signature, body):
+    table = bytearray(struct.pack("<4sIBB6s8sI4sI", signature, 36 + len(body), 0, 0, b"KDWIRE", b"KDWIRE  ", 1, b"TEST", 1) + body)
     table[9] = -sum(table) & 0xFF
     return bytes(table)
 
 
-@pytest.mark.parametrize("machine, where, setting", [("q35", 3, "com3"), ("pc", 1, "com1"), ("q35", 4, "dbg2"),
-                                                     ("q35", "pci", "pci:0.6.0")])
-def test_started_as_a_kernel(machine, where, setting, tmp_path):
-    """-kernel starts the engine first; the boot goes on with the disk."""
+def io_address(port):
+    """ACPI's generic address structure of an I/O port."""
+    return struct.pack("<BBBBQ", 1, 8, 0, 1, port)
+
+
+def dbg2_table(port):
+    """Names a 16550 at an I/O port as the one for debuggers."""
+    address, size, name = io_address(port), struct.pack("<I", 8), b".\0"
+    offsets = [22, 22 + len(address), 22 + len(address) + len(size)]
+    total = offsets[2] + len(name)
+    device = struct.pack("<BHBHHHHHHHHH", 0, total, 1, len(name), offsets[2], 0, 0, 0x8000, 0, 0, offsets[0], offsets[1])
+    return acpi_table(b"DBG2", struct.pack("<II", 44, 1) + device + address + size + name)
+
+
+def spcr_table(port):
+    """Names a 16550 at an I/O port as the console's."""
+    return acpi_table(b"SPCR", struct.pack("<I", 0) + io_address(port) + bytes(28))
+
+
+def acpi(tmp_path, table):
+    (tmp_path / "table").write_bytes(table)
+    return ["-acpitable", f"file={tmp_path / 'table'}"]
+
+
+def boot_to_hello(m):
+    """A boot option carries no options of ours: hello does not stop by itself."""
+    debugger = k.Kd(m.kd, qemu.PATIENCE)
+    debugger.attach(reset_after=qemu.PATIENCE)
+    debugger.go()
+    debugger.wait_print("hello.efi is done")
+    assert "the total is 15" in debugger.prints
+    return debugger
+
+
+@pytest.mark.parametrize("where, setting, machine", [
+    (3, "com3", {"memory": 7168}),
+    ("pci", "pci:1.6.0", {}),
+    (1, "auto", {"machine": "pc"}),
+], ids=["com3", "pci", "auto"])
+def test_started_as_a_kernel(where, setting, machine, tmp_path):
+    """-kernel starts the engine first; the boot goes on with the disk. auto: SPCR says that COM2 is the console's."""
     skip_without_qemu()
     files = {"EFI/BOOT/BOOTX64.EFI": image("hello")}
     config = config_text({"port": setting, "modules": "all"})
-    extra = []
-    if setting == "dbg2":
-        (tmp_path / "dbg2").write_bytes(dbg2_table(0x2E8))
-        extra = ["-acpitable", f"file={tmp_path / 'dbg2'}"]
-    with volume(files) as disk, qemu.Machine(machine, kernel=image("windbg"), kd_port=where, disk=disk, extra=extra,
-                                             fw_cfg={"opt/kdwire/config": config.encode()}) as m:
-        debugger = k.Kd(m.kd, qemu.PATIENCE)
-        debugger.attach(reset_after=qemu.PATIENCE)
-        debugger.go()
-        # A boot option carries no options of ours: hello does not stop by itself.
-        debugger.wait_print("hello.efi is done")
-        assert "the total is 15" in debugger.prints
+    with volume(files) as disk, qemu.Machine(kernel=image("windbg"), kd_port=where, disk=disk,
+                                             serial={1: "file"} if where != 1 else {},
+                                             extra=acpi(tmp_path, spcr_table(0x2F8)) if setting == "auto" else (),
+                                             fw_cfg={"opt/kdwire/config": config.encode()}, **machine) as m:
+        debugger = boot_to_hello(m)
         names = {stop.name.lower() for stop in debugger.loads}
         assert {"windbg.efi", "hello.efi", "dxecore.efi"} <= names
+        assert b"hello" not in debugger.noise
+
+
+# ---- before the console is there ---------------------------------------------------------------
+
+
+STARTUP = rb"""
+fs0:\hello.efi
+setvar KdwireConfig -guid 9f3c1d84-27b6-4a5e-8e50-61b70d94c23f -bs -rt -nv ="port=com1 timeout=0"
+load fs0:\windbg.efi
+bcfg driver add 0 fs0:\windbg.efi "kdwire"
+bcfg boot add 0 fs0:\hello.efi "hello"
+reset
+"""
+
+
+def test_loaded_in_the_shell_and_then_as_a_driver_before_the_console():
+    """The guide's lines for real machines; COM1 is the console of the firmware until the engine comes."""
+    skip_without_qemu()
+    files = {"startup.nsh": STARTUP.replace(b"\n", b"\r\n"), "windbg.efi": image("windbg"), "hello.efi": image("hello")}
+    with volume(files) as disk, qemu.Machine(disk=disk, flash=True, kd_port=1, extra=["-action", "reboot=reset"]) as m:
+        debugger = k.Kd(m.kd, qemu.PATIENCE)
+        debugger.attach(reset_after=qemu.PATIENCE)
+        assert b"no debug engine is loaded" in debugger.noise, "the console is on COM1 at first"
+        text = len(debugger.noise)
+        debugger.go()                                           # the script goes on, and resets
+        stop = debugger.wait_stop()                             # the driver's first stop
+        assert b"bcfg" not in debugger.noise[text:]
+        assert sum(load.name.lower() == "windbg.efi" for load in debugger.loads) >= 2
+        text = len(debugger.noise)
+        debugger.go()
+        debugger.wait_print("hello.efi is done")
+        assert b"hello" not in debugger.noise[text:], "the console must not come to COM1 later"
+
+
+def option_rom(image):
+    """A PCI option ROM with an EFI image for QEMU's virtio-rng (PCI firmware specification 3.0, 5.1)."""
+    structure, header, data = 0x1C, 0x38, image.read_bytes()
+    units = -(-(header + len(data)) // 512)
+    rom = struct.pack("<HHIHHH8xHH", 0xAA55, units, 0x0EF1, 12, 0x8664, 0, header, structure).ljust(structure, b"\0")
+    rom += struct.pack("<4sHHHHB3BHHBBH", b"PCIR", 0x1AF4, 0x1005, 0, 0x1C, 3, 0, 0, 0xFF, units, 0, 3, 0x80, 0)
+    return (rom.ljust(header, b"\0") + data).ljust(units * 512, b"\0")
+
+
+def test_in_an_option_rom():
+    """Started while PCI is enumerated: before the console, and before ACPI names the port."""
+    skip_without_qemu()
+    with tempfile.TemporaryDirectory(prefix="kdwire-rom-") as top:
+        rom = pathlib.Path(top, "windbg.rom")
+        rom.write_bytes(option_rom(image("windbg")))
+        extra = acpi(pathlib.Path(top), dbg2_table(0x2F8)) + ["-device", f"virtio-rng-pci,romfile={rom}"]
+        with volume({"EFI/BOOT/BOOTX64.EFI": image("hello")}) as disk, \
+             qemu.Machine(disk=disk, kd_port=2, extra=extra,
+                          fw_cfg={"opt/kdwire/config": config_text({"port": "dbg2"}).encode()}) as m:
+            debugger = boot_to_hello(m)
+            assert not debugger.noise, "not one byte of the console may come to the debugger's port"
+
+
+# ---- kdboot.efi --------------------------------------------------------------------------------
 
 
 def test_kdboot_starts_the_engine_and_then_the_next_file():

@@ -196,7 +196,11 @@ class Kd:
                 del buf[:16]
                 return kind, number, None
             if count > MAX_BODY:
-                raise KdError(f"body of {count} bytes")
+                if self.packets_in:
+                    raise KdError(f"body of {count} bytes")
+                self.noise += buf[:1]       # text of a console that had the line before: no packet at all
+                del buf[:1]
+                continue
             if len(buf) < 17 + count:
                 return None
             body, trailer = bytes(buf[16:16 + count]), buf[16 + count]

@@ -93,7 +93,7 @@ class Qmp:
 class Machine:
     """A running QEMU. `with Machine(...) as m:` kills it at the end, whatever happened.
 
-    kd_port   1..4: the COM port whose socket is .kd; "pci": a PCI serial port in slot 6
+    kd_port   1..4: the COM port whose socket is .kd; "pci": a PCI serial port behind a bridge, slot 6
     serial    {port: "file"}: ports whose output is kept in serial_text(port)
     fw_cfg    {name: bytes or path}: files for the guest
     snapshot  path of a snapshot to restore
@@ -131,7 +131,7 @@ class Machine:
             args += ["-bios", first_of(UNIFIED)]
         args += ["-chardev", f"socket,id=kd,path={self.path('kd')},server=on,wait=off"]
         if kd_port == "pci":
-            args += ["-device", "pci-serial,chardev=kd,addr=6"]
+            args += ["-device", "i82801b11-bridge,id=behind,addr=1e", "-device", "pci-serial,chardev=kd,bus=behind,addr=6"]
         for port in range(1, SERIAL_PORTS + 1):
             if port == kd_port:
                 args += ["-serial", "chardev:kd"]
@@ -247,7 +247,10 @@ class Machine:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        if kind:
+            for port in self.serial_files:
+                print(f"COM{port} showed: {self.serial_text(port)[-1000:]!r}")
         self.close()
 
 
