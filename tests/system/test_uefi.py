@@ -342,6 +342,7 @@ def test_a_read_across_the_end_of_memory_brings_what_there_is():
 
 def test_memory_written_is_memory_read():
     with Session("buffer 20000") as s:
+        s.kd.ACK_WAIT = s.kd.patience       # nothing is sent again only because the machine is slow
         s.go_to_program()
         at = s.sym("buffer")
         pattern = b"".join(struct.pack("<I", (i * 4 * 0x9E3779B1 & 0xFFFFFFFF) >> 7) for i in range(0x20000 // 4))
@@ -353,7 +354,7 @@ def test_memory_written_is_memory_read():
         assert s.kd.read(at, 0x1000, k.READ_PHYSICAL) == noise[:0x1000]
         s.kd.write(at + 5, b"physical", k.WRITE_PHYSICAL)
         assert s.kd.read(at + 4, 10) == noise[4:5] + b"physical" + noise[13:14]
-        assert s.kd.resends == 0 and s.kd.duplicates == 0, "a clean line must not lose anything"
+        assert s.kd.resends == 0 and not s.kd.noise, "a clean line must not lose anything"
 
 
 # ---- faults of the program ---------------------------------------------------------------------
