@@ -146,13 +146,13 @@ struct kd_file_request {
     uint32_t status;     /* out: NTSTATUS; starts as KD_STATUS_NO_SUCH_FILE */
 };
 
-/* All zero fields take the defaults. */
 enum {
     /* With it a reply fits one Ethernet frame (1,442 bytes with all headers): firewalls and NATs
      * often drop what IP has fragmented. */
     KD_PIECE_KDNET = 1300,
 };
 
+/* All zero fields take the defaults. */
 struct kd_debugger_config {
     struct kd_link_config link;  /* role is set by the engine */
     uint64_t request_timeout_us; /* from acknowledgement to reply; default 3 s */
