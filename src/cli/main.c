@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "extcap.h"
 
 static const struct subcommand {
     const char *name;
@@ -61,6 +62,10 @@ static void help(FILE *out)
 
 int main(int argc, char **argv)
 {
+    if (is_extcap(argc, argv)) {
+        running = "extcap";
+        return run_extcap(argc, argv);
+    }
     if (argc < 2) {
         help(stderr);
         return CLI_USAGE;
