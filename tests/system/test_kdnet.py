@@ -168,8 +168,6 @@ def test_a_simulated_target_is_debugged(family, address, bind):
     with sim(f"kdnet-target:host={address},port={port}") as target:
         target.wait("nobody waits there yet")
         check_session(debug(f"kdnet-host:port={port}{bind}", SESSION))
-        # the next debugger finds it again
-        check_session(debug(f"kdnet-host:port={port}{bind}", SESSION))
 
 
 def chain(host_relay_port, network_port=None):
@@ -268,7 +266,7 @@ def test_a_foreign_key_gets_no_answer_and_is_told_about():
         with sim(f"kdnet-target:host=127.0.0.1,port={port}", env=environment) as foreign:
             text = near.wait("warning", "target")["text"]
             assert "not made with our key" in text and "127.0.0.1" in text
-            foreign.wait("no answer yet")
+            assert ": up: " not in foreign.said
         eavesdropper.sendto(b"MDBG\x04\x01" + bytes(368), ("127.0.0.1", port))
         eavesdropper.settimeout(0.3)
         with pytest.raises(TimeoutError):

@@ -31,9 +31,27 @@ int main(void)
 """
 
 
-def pkg_config(*options):
+KDNET_PROGRAM = r"""
+#include <stdio.h>
+#include <kdwire/kdnet.h>
+
+int main(void)
+{
+    struct kdnet_key key;
+    struct kdnet_crypto *crypto;
+    char text[KDNET_KEY_TEXT_MAX];
+    if (kdnet_key_parse(&key, "1.2.3.z", NULL) < 0 || kdnet_crypto_open(&crypto, &key) < 0)
+        return 1;
+    kdnet_crypto_close(crypto);
+    puts(kdnet_key_text(&key, text));
+    return 0;
+}
+"""
+
+
+def pkg_config(*options, package="kdwire"):
     environment = dict(os.environ, PKG_CONFIG_PATH=os.path.join(LIB, "pkgconfig"))
-    return subprocess.run(["pkg-config", *options, "kdwire"], env=environment, check=True,
+    return subprocess.run(["pkg-config", *options, package], env=environment, check=True,
                           capture_output=True, text=True).stdout.split()
 
 
@@ -50,6 +68,18 @@ def test_a_program_builds_against_it(tmp_path, how):
     result = subprocess.run([program], env={"LD_LIBRARY_PATH": LIB}, check=True,
                             capture_output=True, text=True)
     assert result.stdout == "RESET\n"
+
+
+def test_a_program_builds_against_the_kdnet_library(tmp_path):
+    source = tmp_path / "program.c"
+    source.write_text(KDNET_PROGRAM)
+    program = str(tmp_path / "program")
+    subprocess.run(["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic",
+                    *pkg_config("--cflags", package="kdwire-kdnet"), str(source), "-o", program,
+                    *pkg_config("--libs", "--static", package="kdwire-kdnet")], check=True)
+    result = subprocess.run([program], env={"LD_LIBRARY_PATH": LIB}, check=True,
+                            capture_output=True, text=True)
+    assert result.stdout == "1.2.3.z\n"
 
 
 def symbols(kind):
