@@ -329,40 +329,9 @@ static void close_udp(struct kdnet_opener *kdnet)
     kdnet->udp_open = false;
 }
 
-static int bind_host(struct kdnet_opener *kdnet)
+static int bind_udp(void *udp, const struct sockaddr *address)
 {
-    const struct endpoint_spec *spec = &kdnet->endpoint->spec;
-    uv_getaddrinfo_t resolve;
-    struct addrinfo hints;
-    char port[8];
-    memset(&hints, 0, sizeof(hints));
-    hints.ai_socktype = SOCK_DGRAM;
-    hints.ai_flags = AI_PASSIVE;
-    snprintf(port, sizeof(port), "%u", spec->port);
-    bool any = !strcmp(spec->host, "*");
-    int rc = uv_getaddrinfo(kdnet->endpoint->loop, &resolve, NULL, any ? "::" : spec->host, port,
-                            &hints);
-    if (rc < 0)
-        return rc;
-    rc = uv_udp_bind(&kdnet->udp, resolve.addrinfo->ai_addr, 0);
-    uv_freeaddrinfo(resolve.addrinfo);
-    if (any && rc == UV_EAFNOSUPPORT) { /* a machine without IPv6 */
-        struct sockaddr_in in4;
-        uv_ip4_addr("0.0.0.0", spec->port, &in4);
-        rc = uv_udp_bind(&kdnet->udp, (const struct sockaddr *)&in4, 0);
-    }
-    return rc < 0 ? rc : uv_udp_recv_start(&kdnet->udp, give_buffer, on_datagram);
-}
-
-static void note_actual_port(struct kdnet_opener *kdnet)
-{
-    struct endpoint *endpoint = kdnet->endpoint;
-    struct endpoint_spec actual = endpoint->spec;
-    struct kdnet_address address;
-    note_local(kdnet);
-    to_kdnet(&address, &kdnet->local);
-    actual.port = address.port;
-    endpoint_spec_text(&actual, endpoint->where, sizeof(endpoint->where));
+    return uv_udp_bind(udp, address, 0);
 }
 
 static int prepare_host(struct kdnet_opener *kdnet, char *message)
@@ -370,12 +339,15 @@ static int prepare_host(struct kdnet_opener *kdnet, char *message)
     struct endpoint *endpoint = kdnet->endpoint;
     int rc = open_udp(kdnet);
     if (rc >= 0)
-        rc = bind_host(kdnet);
+        rc = bind_own_address(endpoint, SOCK_DGRAM, bind_udp, &kdnet->udp);
+    if (rc >= 0)
+        rc = uv_udp_recv_start(&kdnet->udp, give_buffer, on_datagram);
     if (rc < 0) {
         close_udp(kdnet);
         return listen_error(endpoint, rc, message);
     }
-    note_actual_port(kdnet);
+    note_local(kdnet);
+    note_actual_port(endpoint, &kdnet->local);
     rc = open_bridge(kdnet, NULL);
     if (rc < 0)
         snprintf(message, ENDPOINT_MESSAGE_MAX, "%.300s: %s", endpoint->where, kd_error_text(rc));

@@ -59,6 +59,14 @@ void endpoint_say(struct endpoint *endpoint, enum endpoint_notice what, const ch
 void endpoint_hold(struct endpoint *endpoint);
 void endpoint_release(struct endpoint *endpoint);
 
+/* Binds to the own address that the endpoint names ("*": any, of both families). TYPE is a socket
+ * type, as the system's; BIND is libuv's for SOCKET. Returns a libuv error. */
+typedef int bind_to(void *socket, const struct sockaddr *address);
+int bind_own_address(const struct endpoint *endpoint, int type, bind_to *bind, void *socket);
+
+/* From now on the endpoint says this port (it may have been 0). */
+void note_actual_port(struct endpoint *endpoint, const struct sockaddr_storage *address);
+
 /* Why an address cannot be listened on, with what to do; returns an error code. */
 int listen_error(const struct endpoint *endpoint, int error, char *message);
 

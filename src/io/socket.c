@@ -343,42 +343,51 @@ static int listen_failed(struct endpoint *endpoint, int error, char *message)
     return listen_error(endpoint, error, message);
 }
 
-static int bind_tcp(struct endpoint *endpoint, struct listener *listener)
+int bind_own_address(const struct endpoint *endpoint, int type, bind_to *bind, void *socket)
 {
     const struct endpoint_spec *spec = &endpoint->spec;
     uv_getaddrinfo_t resolve;
     struct addrinfo hints;
     char port[8];
     memset(&hints, 0, sizeof(hints));
-    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_socktype = type;
     hints.ai_flags = AI_PASSIVE;
     snprintf(port, sizeof(port), "%u", spec->port);
     bool any = !strcmp(spec->host, "*");
     int rc = uv_getaddrinfo(endpoint->loop, &resolve, NULL, any ? "::" : spec->host, port, &hints);
     if (rc < 0)
         return rc;
-    rc = uv_tcp_bind(&listener->at.tcp, resolve.addrinfo->ai_addr, 0);
+    rc = bind(socket, resolve.addrinfo->ai_addr);
     uv_freeaddrinfo(resolve.addrinfo);
     if (any && rc == UV_EAFNOSUPPORT) { /* a machine without IPv6 */
         struct sockaddr_in in4;
         uv_ip4_addr("0.0.0.0", spec->port, &in4);
-        rc = uv_tcp_bind(&listener->at.tcp, (const struct sockaddr *)&in4, 0);
+        rc = bind(socket, (const struct sockaddr *)&in4);
     }
     return rc;
 }
 
-static void note_actual_port(struct endpoint *endpoint, struct listener *listener)
+void note_actual_port(struct endpoint *endpoint, const struct sockaddr_storage *address)
+{
+    struct endpoint_spec actual = endpoint->spec;
+    actual.port =
+        ntohs(address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
+                                             : ((const struct sockaddr_in *)address)->sin_port);
+    endpoint_spec_text(&actual, endpoint->where, sizeof(endpoint->where));
+}
+
+static int bind_tcp(void *tcp, const struct sockaddr *address)
+{
+    return uv_tcp_bind(tcp, address, 0);
+}
+
+static void note_tcp_port(struct endpoint *endpoint, struct listener *listener)
 {
     struct sockaddr_storage address;
     int length = sizeof(address);
     memset(&address, 0, sizeof(address));
-    if (uv_tcp_getsockname(&listener->at.tcp, (struct sockaddr *)&address, &length) < 0)
-        return;
-    struct endpoint_spec actual = endpoint->spec;
-    actual.port =
-        ntohs(address.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&address)->sin6_port
-                                            : ((const struct sockaddr_in *)&address)->sin_port);
-    endpoint_spec_text(&actual, endpoint->where, sizeof(endpoint->where));
+    if (uv_tcp_getsockname(&listener->at.tcp, (struct sockaddr *)&address, &length) >= 0)
+        note_actual_port(endpoint, &address);
 }
 
 static int bind_unix(struct endpoint *endpoint, struct listener *listener)
@@ -400,13 +409,14 @@ static int prepare_listener(struct endpoint *endpoint, char *message)
     listener->at.handle.data = endpoint;
     listener->open = true;
     endpoint_hold(endpoint);
-    rc = tcp ? bind_tcp(endpoint, listener) : bind_unix(endpoint, listener);
+    rc = tcp ? bind_own_address(endpoint, SOCK_STREAM, bind_tcp, &listener->at.tcp)
+             : bind_unix(endpoint, listener);
     if (rc >= 0)
         rc = uv_listen(&listener->at.stream, ENDPOINT_BACKLOG, on_connection);
     if (rc < 0)
         return listen_failed(endpoint, rc, message);
     if (tcp)
-        note_actual_port(endpoint, listener);
+        note_tcp_port(endpoint, listener);
     return KD_OK;
 }
 
