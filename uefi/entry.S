@@ -6,6 +6,12 @@
  * The .seh directives describe the stub to a debugger, so that it can walk through it into the
  * interrupted code.
  */
+#ifdef __clang__
+#define SEH_PUSHFRAME_CODE .seh_pushframe @code
+#else
+#define SEH_PUSHFRAME_CODE .seh_pushframe code
+#endif
+
         .text
 
         .set    FX, 0x000
@@ -36,7 +42,7 @@ cpu_stubs:
         .def    cpu_common; .scl 3; .type 32; .endef
         .seh_proc cpu_common
 cpu_common:
-        .seh_pushframe @code
+        SEH_PUSHFRAME_CODE
         .seh_stackalloc 8
         pushq   %rax
         .seh_pushreg %rax

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The UEFI images as files: what firmware, WinDbg and a reader of stacks need to find in them."""
 import os
+import re
+import shutil
 import struct
+import subprocess
 
 import pytest
 
@@ -9,7 +12,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 DIST = os.path.join(TOP, "dist", "uefi")
 
 APPLICATION, RUNTIME_DRIVER = 10, 12
-EXCEPTION_DIRECTORY, DEBUG_DIRECTORY = 3, 6
+EXCEPTION_DIRECTORY, RELOCATION_DIRECTORY, DEBUG_DIRECTORY = 3, 5, 6
 RELOCATIONS_STRIPPED = 1
 IMAGES = {"windbg": RUNTIME_DRIVER, "kdboot": APPLICATION, "hello": APPLICATION}
 
@@ -72,13 +75,46 @@ def test_the_image_can_be_moved(image):
     assert not image.characteristics & RELOCATIONS_STRIPPED
 
 
+def test_the_engine_is_relocated():
+    # its interrupt stubs, tables of pointers and protocols hold addresses
+    assert Image(os.path.join(DIST, "windbg.efi")).directory(RELOCATION_DIRECTORY)[1] > 0
+
+
 def test_the_pdb_matches_and_no_path_of_the_build_shows(name, image):
     identity, path = image.codeview()
     assert path == name + ".pdb"
     with open(os.path.join(DIST, path), "rb") as file:
-        assert identity[:16] in file.read()
+        pdb = file.read()
+    assert identity[:16] in pdb
+    assert TOP.encode() not in pdb + image.data
 
 
 def test_stacks_can_be_walked_through_its_functions(image):
     functions = image.directory(EXCEPTION_DIRECTORY)[1] // 12
     assert functions > 0, "compiled without unwind tables"
+
+
+def test_the_pdb_has_lines_types_and_symbols():
+    """What a source-level session needs, with source paths that do not depend on where it was built."""
+    dump = subprocess.run(["llvm-pdbutil-14", "dump", "-files", "-l", "-symbols", "-types", os.path.join(DIST, "windbg.pdb")],
+                          capture_output=True, text=True, check=True).stdout
+    assert "C:\\kdwire\\uefi\\engine.c" in dump and "C:\\kdwire\\src\\kd\\target.c" in dump
+    assert re.search(r"S_GPROC32 .*`engine_handle`", dump)
+    assert re.search(r"LF_STRUCTURE .*`cpu_frame`", dump)
+    lines = re.search(r"uefi\\engine\.c \(MD5.*\n.*line/addr entries = (\d+)", dump)
+    assert lines and int(lines[1]) > 0
+
+
+def test_another_build_gives_the_same_bytes(tmp_path):
+    """Image and PDB identity depend on the sources alone: the same where somebody else builds them."""
+    source, build = tmp_path / "elsewhere", tmp_path / "elsewhere" / "build" / "uefi"
+    source.mkdir()
+    for name in ("meson.build", "meson_options.txt", "include", "src", "uefi", "cross"):
+        copy = shutil.copytree if os.path.isdir(os.path.join(TOP, name)) else shutil.copy
+        copy(os.path.join(TOP, name), source / name)
+    subprocess.run(["meson", "setup", build, source, "--cross-file", source / "cross" / "uefi-x86_64.txt"],
+                   check=True, capture_output=True)
+    subprocess.run(["ninja", "-C", build, "uefi/apps/hello.efi", "uefi/apps/kdboot.efi"], check=True, capture_output=True)
+    for name in ("hello", "kdboot"):
+        with open(os.path.join(DIST, name + ".efi"), "rb") as file:
+            assert file.read() == (build / "uefi" / "apps" / (name + ".efi")).read_bytes(), name
