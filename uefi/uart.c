@@ -6,7 +6,8 @@
 enum {
     DATA = 0,
     INTERRUPT_ENABLE = 1,
-    FIFO_CONTROL = 2,
+    FIFO_CONTROL = 2,   /* written */
+    INTERRUPT_KIND = 2, /* read */
     LINE_CONTROL = 3,
     MODEM_CONTROL = 4,
     LINE_STATUS = 5,
@@ -19,7 +20,8 @@ enum {
     /* On, both cleared, receive trigger 14: under QEMU the trigger decides how many bytes the host
      * pushes at once; with trigger 1 a transfer is ten times slower. */
     FIFO_ON = 0xC7,
-    MODEM_LINES = 0x0B, /* DTR, RTS, and OUT2 which lets the interrupt through */
+    KIND_FIFO_WORKS = 0xC0, /* an 8250 says 0 here, the first 16550 with its broken FIFO 0x80 */
+    MODEM_LINES = 0x0B,     /* DTR, RTS, and OUT2 which lets the interrupt through */
 
     DRAIN_MAX = 4096, /* a line that never falls silent must not hold up start-up */
 };
@@ -79,6 +81,8 @@ void uart_init(struct uart *uart, uint32_t baud)
     }
     put(uart, LINE_CONTROL, 0x03);
     put(uart, FIFO_CONTROL, FIFO_ON);
+    uart->burst = (get(uart, INTERRUPT_KIND) & KIND_FIFO_WORKS) == KIND_FIFO_WORKS ? UART_BURST : 1;
+    uart->lost = 0;
     put(uart, MODEM_CONTROL, MODEM_LINES);
     for (unsigned i = 0; i < DRAIN_MAX && uart_ready(uart); i++)
         (void)get(uart, DATA);
@@ -123,8 +127,8 @@ size_t uart_write(struct uart *uart, const uint8_t *from, size_t size, bool *rec
         *received = (status & STATUS_READY) != 0;
     if ((status & STATUS_EMPTY) == 0)
         return 0;
-    if (size > UART_BURST)
-        size = UART_BURST;
+    if (size > uart->burst)
+        size = uart->burst;
     for (size_t i = 0; i < size; i++)
         put(uart, DATA, from[i]);
     return size;

@@ -7,14 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { UART_BURST = 16 }; /* transmit FIFO: bytes that may follow one "empty" */
+enum { UART_BURST = 16 }; /* transmit FIFO of a 16550A: bytes that may follow one "empty" */
 
 struct uart {
     uint64_t base; /* 0 = no port */
     bool mmio;
     uint8_t stride; /* bytes between registers: 1 at ports, 1 or 4 in memory */
     uint8_t width;  /* bytes per register access: 1 or 4 */
-    uint64_t lost;  /* overruns the hardware reported */
+    uint8_t burst;  /* UART_BURST, or 1 where there is no FIFO that works; uart_init finds out */
+    uint64_t lost;  /* overruns the hardware reported since uart_init */
 };
 
 /* Whether a UART answers there: line status plausible, scratch register keeps a value. */

@@ -14,6 +14,7 @@ import pytest
 
 from uefi import kd as k
 from uefi import qemu
+from uefi.acpi import dbg2_table, spcr_table
 from uefi.session import config_text, image
 
 CONF = "EFI/kdwire/kdboot.conf"
@@ -47,31 +48,6 @@ def walk_to_hello(debugger):
     assert stop.code == k.STATUS_BREAKPOINT and 0 <= stop.pc - module.base < module.size
     debugger.go()
     debugger.wait_print("hello.efi is done")
-
-
-def acpi_table(signature, body):
-    table = bytearray(struct.pack("<4sIBB6s8sI4sI", signature, 36 + len(body), 0, 0, b"KDWIRE", b"KDWIRE  ", 1, b"TEST", 1) + body)
-    table[9] = -sum(table) & 0xFF
-    return bytes(table)
-
-
-def io_address(port):
-    """ACPI's generic address structure of an I/O port."""
-    return struct.pack("<BBBBQ", 1, 8, 0, 1, port)
-
-
-def dbg2_table(port):
-    """Names a 16550 at an I/O port as the one for debuggers."""
-    address, size, name = io_address(port), struct.pack("<I", 8), b".\0"
-    offsets = [22, 22 + len(address), 22 + len(address) + len(size)]
-    total = offsets[2] + len(name)
-    device = struct.pack("<BHBHHHHHHHHH", 0, total, 1, len(name), offsets[2], 0, 0, 0x8000, 0, 0, offsets[0], offsets[1])
-    return acpi_table(b"DBG2", struct.pack("<II", 44, 1) + device + address + size + name)
-
-
-def spcr_table(port):
-    """Names a 16550 at an I/O port as the console's."""
-    return acpi_table(b"SPCR", struct.pack("<I", 0) + io_address(port) + bytes(28))
 
 
 def acpi(tmp_path, table):

@@ -5,10 +5,11 @@ unloaded and loaded again, the watchdog, a spoilt table of images, a fault insid
 The program plays the firmware's part (uefi/apps/guest_firmware.c).
 """
 
-import pytest
+import struct
 
 from uefi import kd as k
-from uefi.session import Session, gates, run_until_spinning
+from uefi.acpi import dbg2_table
+from uefi.session import Session, gates, run_until_spinning, symbol_offset
 
 UNMAPPED = 0xFFFF800000000010       # a page fault; one with 8 at the end is another
 
@@ -90,3 +91,33 @@ def test_a_spoilt_table_of_images_does_no_harm():
 def test_the_watchdog_is_off_while_a_debugger_is_attached():
     with Session("watchdog") as s:
         assert "guest: watchdog armed 1\nguest: watchdog armed 0\n" in s.end()
+
+
+def test_the_engine_waits_for_the_acpi_table_that_names_its_port():
+    with Session("acpi", files={"opt/kd/dbg2": dbg2_table(0x2F8)}) as s:
+        stop = s.go_to_program()                                # the second engine's first stop
+        text = s.machine.debug_text()
+        assert "guest: load 0\n" in text and "guest: protocol 800000000000000e\n" in text
+        assert not s.in_guest(stop.pc)
+        assert "guest: protocol 0\n" in s.end()
+
+
+def test_a_fault_inside_the_engine_is_told_and_survived():
+    walk = symbol_offset("windbg", "memory_walk")               # serves QueryMemory and nothing else
+    with Session("int3") as s:
+        stop = s.go_to_program()
+        base = next(base for base, _, name in s.kd.module_list() if name.lower() == "windbg.efi")
+        original = s.kd.read(base + walk, 2)
+        s.kd.write(base + walk, b"\x0f\x0b", k.WRITE_PHYSICAL)   # ud2
+        query = struct.pack("<IHHII", k.QUERY_MEMORY, 0, 0, 0x103, 0) + struct.pack("<QQII", stop.pc, 0, 0, 0)
+        try:
+            s.kd._send(k.STATE_MANIPULATE, query.ljust(56, b"\0"))
+        except k.LinkReset:
+            pass                                                # so that the debugger does not ask again
+        again = s.kd.wait_stop()
+        assert again.pc == stop.pc and s.kd.context().Rip == stop.pc
+        assert b"fault inside the debug engine: vector 0_000_000_000_000_006" in s.kd.noise
+        s.kd.write(base + walk, original, k.WRITE_PHYSICAL)
+        assert s.kd.query_memory(stop.pc) == (0, 7)             # readable, writable, executable
+        s.kd.go_past_int3()
+        assert "guest: went on" in s.to_end()

@@ -23,5 +23,6 @@ void guest_unload_engine(const char *argument);
 void guest_bring_own_stacks(const char *argument);
 void guest_spoil_image_table(const char *argument);
 void guest_arm_watchdog(const char *argument);
+void guest_publish_acpi_late(const char *argument);
 
 #endif

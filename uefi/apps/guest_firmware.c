@@ -23,6 +23,9 @@
 #define TSS_IST1          0x24u
 #define PAGE_SIZE         4096u
 #define STACK_PAGES       4u
+#define RSDP_SIZE         36u
+#define RSDP_XSDT         24u
+#define XSDT_SIZE         44u /* a header, and the address of one table */
 
 /* What sgdt, sidt and their like store. */
 struct __attribute__((packed)) descriptor_table {
@@ -110,7 +113,7 @@ static EFI_STATUS unload_engine(void)
     return status;
 }
 
-static EFI_STATUS load_engine(void)
+static EFI_STATUS load_engine(const char *options)
 {
     EFI_HANDLE handle;
     EFI_STATUS status;
@@ -119,7 +122,7 @@ static EFI_STATUS load_engine(void)
 
     status = fw_cfg_load("opt/kd/windbg.efi", &data, &size);
     if (!EFI_ERROR(status))
-        status = image_load(data, size, NULL, &handle);
+        status = image_load(data, size, options, &handle);
     if (!EFI_ERROR(status))
         status = boot_services->StartImage(handle, NULL, NULL);
     return status;
@@ -138,7 +141,7 @@ void guest_unload_engine(const char *argument)
     system_table->ConOut->OutputString(system_table->ConOut, L"the console is back\r\n");
     if (!text_equal(argument, "again"))
         return;
-    say_hex("guest: load ", load_engine(), "\n");
+    say_hex("guest: load ", load_engine(NULL), "\n");
 }
 
 /* A task state segment with one stack, in a copy of the GDT, as firmware with a stack guard has. In
@@ -184,7 +187,7 @@ void guest_bring_own_stacks(const char *argument)
     if (EFI_ERROR(status) || !load_task())
         return;
     gate_of(VECTOR_PAGE_FAULT)[GATE_IST] = 1;
-    say_hex("guest: load ", load_engine(), "\n");
+    say_hex("guest: load ", load_engine(NULL), "\n");
     say_hex("guest: read ", read_at(text_number(argument, NULL)), "\n");
 }
 
@@ -211,6 +214,41 @@ void guest_spoil_image_table(const char *argument)
     table->UpdateStatus |= EFI_DEBUG_IMAGE_INFO_TABLE_MODIFIED;
     guest_spin();
     table->EfiDebugImageInfoTable[0] = old;
+}
+
+static void put_table(uint8_t *to, const char *signature, uint32_t size)
+{
+    memset(to, 0, size);
+    memcpy(to, signature, 4);
+    memcpy(to + 4, &size, sizeof size);
+}
+
+/* As in an option ROM: the engine, told to use the port of DBG2, is loaded before there are ACPI
+ * tables. They come in two steps, the one that counts last. */
+void guest_publish_acpi_late(const char *argument)
+{
+    static const EFI_GUID acpi_guid = EFI_ACPI_20_TABLE_GUID;
+    static const EFI_GUID debug_guid = KDWIRE_DEBUG_PROTOCOL_GUID;
+    static uint8_t rsdp[RSDP_SIZE], xsdt[XSDT_SIZE];
+    EFI_STATUS status = unload_engine();
+    uint64_t address = (uint64_t)(uintptr_t)xsdt;
+    void *dbg2, *debug;
+    UINTN size;
+
+    (void)argument;
+    if (EFI_ERROR(status) || EFI_ERROR(fw_cfg_load("opt/kd/dbg2", &dbg2, &size)))
+        return;
+    boot_services->InstallConfigurationTable(&acpi_guid, NULL);
+    say_hex("guest: load ", load_engine("port=dbg2"), "\n");
+    put_table(xsdt, "XSDT", XSDT_SIZE - sizeof address);
+    memcpy(rsdp + RSDP_XSDT, &address, sizeof address);
+    boot_services->InstallConfigurationTable(&acpi_guid, rsdp);
+    say_hex("guest: protocol ", boot_services->LocateProtocol(&debug_guid, NULL, &debug), "\n");
+    put_table(xsdt, "XSDT", XSDT_SIZE);
+    address = (uint64_t)(uintptr_t)dbg2;
+    memcpy(xsdt + XSDT_SIZE - sizeof address, &address, sizeof address);
+    boot_services->InstallConfigurationTable(&acpi_guid, rsdp); /* the engine's first stop */
+    say_hex("guest: protocol ", boot_services->LocateProtocol(&debug_guid, NULL, &debug), "\n");
 }
 
 /* What the boot manager does before it starts a boot option. */

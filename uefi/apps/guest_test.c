@@ -501,6 +501,7 @@ static const struct {
     {"stacks", guest_bring_own_stacks},
     {"spoil", guest_spoil_image_table},
     {"watchdog", guest_arm_watchdog},
+    {"acpi", guest_publish_acpi_late},
     {"nothing", do_nothing},
 };
 

@@ -27,6 +27,7 @@ WRITE_BREAKPOINT, RESTORE_BREAKPOINT, CONTINUE = 0x3134, 0x3135, 0x3136
 READ_CONTROL, WRITE_CONTROL, READ_IO, WRITE_IO, REBOOT = 0x3137, 0x3138, 0x3139, 0x313A, 0x313B
 CONTINUE2, READ_PHYSICAL, WRITE_PHYSICAL, GET_VERSION = 0x313C, 0x313D, 0x313E, 0x3146
 SWITCH_PROCESSOR, READ_MSR, WRITE_MSR, SEARCH_MEMORY, FILL_MEMORY = 0x3150, 0x3152, 0x3153, 0x3156, 0x315B
+QUERY_MEMORY = 0x315C
 
 EXCEPTION, LOAD_SYMBOLS, COMMAND_STRING = 0x3030, 0x3031, 0x3032
 PRINT_STRING, GET_STRING = 0x3230, 0x3231
@@ -492,6 +493,11 @@ class Kd:
     def msr(self, number):
         status, union, _ = self._request(READ_MSR, struct.pack("<III", number, 0, 0))
         return status, struct.unpack_from("<Q", union, 4)[0]
+
+    def query_memory(self, address):
+        """(status, flags): readable 1, writable 2, executable 4."""
+        status, union, _ = self._request(QUERY_MEMORY, struct.pack("<QQII", address, 0, 0, 0))
+        return status, struct.unpack_from("<I", union, 20)[0]
 
     def read_io(self, port, size):
         status, union, _ = self._request(READ_IO, struct.pack("<QII", port, size, 0))

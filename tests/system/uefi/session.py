@@ -52,8 +52,8 @@ class Session:
     """`with Session("int3") as s:` is a program that is about to start, stopped in the debugger."""
 
     def __init__(self, command="nothing", machine="q35", cpus=1, port=2, app="guest_test", attach=True, options=None,
-                 child=True, console=True, **changes):
-        files = {"opt/kd/go": b"1", "opt/kd/windbg.efi": image("windbg"), "opt/kd/app.efi": image(app),
+                 child=True, console=True, files=None, **changes):
+        files = {**(files or {}), "opt/kd/go": b"1", "opt/kd/windbg.efi": image("windbg"), "opt/kd/app.efi": image(app),
                  "opt/kd/app.options": command.encode(),
                  "opt/kdwire/config": config_text({"port": f"com{port}", **changes}).encode()}
         if options is not None:
@@ -140,7 +140,10 @@ def gates(text):
 
 def symbol_offset(name, symbol):
     """Offset of a public symbol, from the list that the build leaves beside the image."""
-    for line in (BUILD / "apps" / f"{name}.sym").read_text().splitlines():
+    path = image(name).with_suffix(".sym")
+    if not path.exists():
+        pytest.skip(f"{path.name} is not built: only lld-link makes the map it comes from")
+    for line in path.read_text().splitlines():
         offset, found = line.split()
         if found == symbol:
             return int(offset, 16)
