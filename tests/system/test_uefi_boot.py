@@ -8,6 +8,7 @@ import contextlib
 import pathlib
 import shutil
 import struct
+import subprocess
 import tempfile
 
 import pytest
@@ -175,3 +176,26 @@ def test_kdboot_says_when_there_is_nothing_to_boot():
     with volume(files) as disk, qemu.Machine(disk=disk, kd_port=2, serial={1: "file"}) as m:
         m.until(lambda: "nothing to boot" in m.serial_text(1), "giving up")
         assert r"\EFI\BOOT\next.efi: it is not a UEFI program" in m.serial_text(1)
+
+
+def signed(image, to):
+    """IMAGE with a signature that the test firmware accepts."""
+    key, certificate, password = qemu.SECURE_KEY
+    subprocess.run(["osslsigncode", "sign", "-key", key, "-certs", certificate, "-pass", password, "-in", image, "-out", to],
+                   check=True, capture_output=True)
+    return to
+
+
+def test_secure_boot_refuses_the_engine_unless_it_is_signed(tmp_path):
+    """The machine boots all the same, and kdboot says why there is no debugger."""
+    skip_without_qemu()
+    if not shutil.which("osslsigncode"):
+        pytest.skip("osslsigncode is not installed: nothing to sign the images with")
+    conf = b"next = /windbg-signed.efi\nnext-options = port=com2 timeout=1\n"
+    files = {"EFI/BOOT/BOOTX64.EFI": signed(image("kdboot"), tmp_path / "kdboot"), "EFI/kdwire/windbg.efi": image("windbg"),
+             "windbg-signed.efi": signed(image("windbg"), tmp_path / "windbg"), CONF: conf}
+    with volume(files) as disk, qemu.Machine(disk=disk, flash="secure", kd_port=2, serial={1: "file"}, memory=256) as m:
+        m.until(lambda: "no debugger answered" in m.serial_text(1), "running the signed engine")
+        console = m.serial_text(1)
+        assert r"kdboot: \EFI\kdwire\windbg.efi: Secure Boot does not allow it" in console
+        assert "going on without a debugger" in console

@@ -21,6 +21,9 @@ PATIENCE = float(os.environ.get("KDWIRE_QEMU_PATIENCE", "90"))    # seconds; the
 ACCEL = os.environ.get("KDWIRE_QEMU_ACCEL", "tcg")                 # "kvm" where OVMF boots under it
 QEMU = os.environ.get("KDWIRE_QEMU", "qemu-system-x86_64")
 UNIFIED = ("/usr/share/ovmf/OVMF.fd", "/usr/share/qemu/OVMF.fd")
+SECURE_CODE = ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",)
+SECURE_VARS = ("/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd",)      # holds the certificate of SECURE_KEY, nobody else's
+SECURE_KEY = ("/usr/share/ovmf/PkKek-1-snakeoil.key", "/usr/share/ovmf/PkKek-1-snakeoil.pem", "snakeoil")
 CODE = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd")
 VARS = ("/usr/share/OVMF/OVMF_VARS_4M.fd", "/usr/share/OVMF/OVMF_VARS.fd")
 SERIAL_PORTS = 4        # COM1..COM4 always exist, so that every snapshot suits every test
@@ -97,6 +100,7 @@ class Machine:
     serial    {port: "file"}: ports whose output is kept in serial_text(port)
     fw_cfg    {name: bytes or path}: files for the guest
     snapshot  path of a snapshot to restore
+    flash     True: variables that last; "secure": and Secure Boot on
     """
 
     def __init__(self, machine="q35", cpus=1, memory=128, kd_port=2, serial=None, fw_cfg=None, snapshot=None,
@@ -124,8 +128,12 @@ class Machine:
         if machine == "q35":
             args += ["-global", "ICH9-LPC.disable_s3=1"]
         if flash:
-            shutil.copy(first_of(VARS), self.path("vars.fd"))
-            args += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={first_of(CODE)}",
+            secure = flash == "secure"
+            if secure:
+                args[args.index("-machine") + 1] += ",smm=on"
+                args += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
+            shutil.copy(first_of(SECURE_VARS if secure else VARS), self.path("vars.fd"))
+            args += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={first_of(SECURE_CODE if secure else CODE)}",
                      "-drive", f"if=pflash,format=raw,unit=1,file={self.path('vars.fd')}"]
         else:
             args += ["-bios", first_of(UNIFIED)]
