@@ -30,7 +30,7 @@ static const char help_text[] =
     "      --rotate-time N    begin a new file after N seconds (m, h may follow)\n"
     "      --keep N           of rotated files keep the newest N\n"
     "      --record-datagrams FILE  record the datagrams of KDNET ends as they are on the wire;\n"
-    "                         encrypted: 'kdwire decode --key-file' and Wireshark read them\n"
+    "                         encrypted; kdwire decode and Wireshark read them with the key\n"
     "      --record-key       put the key into that file: whoever gets it can read it\n"
     "  -l, --live FIFO        a named pipe with the recording for Wireshark (may be repeated)\n"
     "  -o, --observe END      give the recording to whoever reads at END (may be repeated), e.g.\n"

@@ -289,8 +289,8 @@ static void transfer_next(struct kd_debugger *d, uint64_t now, bool clip_to_page
     struct kd_debugger_request *r = &d->request;
     uint64_t address = r->space == KD_SPACE_CONTROL ? r->address : r->address + r->done;
     size_t piece = r->size - r->done;
-    if (piece > KD_MANIPULATE_DATA_MAX)
-        piece = KD_MANIPULATE_DATA_MAX;
+    if (r->space != KD_SPACE_CONTROL && piece > d->config.piece_max) /* that one has no pieces */
+        piece = d->config.piece_max;
     if (clip_to_page && piece > to_page_end(address))
         piece = to_page_end(address);
     r->piece = piece;
@@ -1256,6 +1256,8 @@ void kd_debugger_init(struct kd_debugger *d, const struct kd_debugger_config *co
         d->config.request_tries = DEFAULT_REQUEST_TRIES;
     if (d->config.attach_interval_us == 0)
         d->config.attach_interval_us = DEFAULT_ATTACH_INTERVAL_US;
+    if (d->config.piece_max == 0 || d->config.piece_max > KD_MANIPULATE_DATA_MAX)
+        d->config.piece_max = KD_MANIPULATE_DATA_MAX;
     d->config.link.role = KD_ROLE_DEBUGGER;
     kd_link_init(&d->link, &d->config.link);
 }
