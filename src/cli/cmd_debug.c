@@ -251,8 +251,9 @@ int cmd_debug(int argc, char **argv)
         return result;
     if (endpoint_parse(&spec, options.end, message) < 0)
         return cli_usage_error("%s", message);
-    if (cli_find_key(&spec, options.key_file) != CLI_DONE)
-        return CLI_FAILED;
+    result = cli_find_key(&spec, CLI_END_TARGET, options.key_file);
+    if (result != CLI_DONE)
+        return result;
     struct debug *d = calloc(1, sizeof *d);
     if (d == NULL) {
         cli_error("out of memory");

@@ -305,8 +305,10 @@ static int parse_ends(const struct relay_options *options, struct relay_config *
                                    names[i]);
         if (endpoint_parse(&config->ends[i], options->ends[i], message) < 0)
             return cli_usage_error("--%s: %s", names[i], message);
-        if (cli_find_key(&config->ends[i], options->key_file) != CLI_DONE)
-            return CLI_FAILED;
+        enum cli_end end = i == RELAY_DEBUGGER ? CLI_END_DEBUGGER : CLI_END_TARGET;
+        int rc = cli_find_key(&config->ends[i], end, options->key_file);
+        if (rc != CLI_DONE)
+            return rc;
     }
     int stdio = config->ends[0].kind == ENDPOINT_STDIO;
     stdio += config->ends[1].kind == ENDPOINT_STDIO;

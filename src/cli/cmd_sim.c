@@ -661,7 +661,7 @@ int cmd_sim(int argc, char **argv)
         else if (spec.kind == ENDPOINT_STDIO && s->json)
             result = cli_usage_error("--json and the endpoint stdio both want standard output; "
                                      "use another endpoint, for example unix-listen:PATH");
-        else if ((result = cli_find_key(&spec, s->key_file)) == CLI_DONE &&
+        else if ((result = cli_find_key(&spec, CLI_END_DEBUGGER, s->key_file)) == CLI_DONE &&
                  (result = start_session(s)) == CLI_DONE)
             result = serve(s, &spec);
     }

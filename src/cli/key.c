@@ -98,8 +98,16 @@ bool cli_key_in_environment(void)
     return getenv(environment) != NULL;
 }
 
-int cli_find_key(struct endpoint_spec *spec, const char *key_file)
+int cli_find_key(struct endpoint_spec *spec, enum cli_end end, const char *key_file)
 {
+    if (spec->kind == ENDPOINT_KDNET_HOST && end == CLI_END_DEBUGGER)
+        return cli_usage_error("kdnet-host: is where a target comes to; where a debugger waits, "
+                               "write kdnet-target:host=HOST,port=%u",
+                               spec->port);
+    if (spec->kind == ENDPOINT_KDNET_TARGET && end == CLI_END_TARGET)
+        return cli_usage_error("kdnet-target: is for where a debugger waits; for a target that "
+                               "comes to us, write kdnet-host:port=%u",
+                               spec->port);
     if (!endpoint_spec_needs_key(spec) || spec->has_key)
         return CLI_DONE;
     int result = find(&spec->key, *spec->path ? spec->path : key_file);

@@ -8,9 +8,19 @@
 
 #include "io/endpoint.h"
 
-/* Fills spec->key, if the endpoint needs one and it can be found. KEY_FILE is --key-file's value or
- * NULL. Returns CLI_DONE, or says what is wrong and returns CLI_FAILED. */
-int cli_find_key(struct endpoint_spec *spec, const char *key_file);
+/* What is at an end. */
+enum cli_end {
+    CLI_END_DEBUGGER,
+    CLI_END_TARGET,
+};
+
+/*
+ * Fills spec->key, if the endpoint needs one and it can be found. KEY_FILE is --key-file's value or
+ * NULL. Refuses the KDNET endpoint of the wrong side: a debugger is reached by kdnet-target (we
+ * play the target), a target by kdnet-host. Returns CLI_DONE, or says what is wrong and returns
+ * CLI_USAGE or CLI_FAILED.
+ */
+int cli_find_key(struct endpoint_spec *spec, enum cli_end end, const char *key_file);
 
 /* Whether KDWIRE_KDNET_KEY is set. */
 bool cli_key_in_environment(void);

@@ -135,6 +135,7 @@ static void on_event(struct kdnet_bridge *bridge, struct kd_link *link,
         break;
     case KD_LINK_DROPPED:
     case KD_LINK_LOST:
+        bridge->asked = false; /* nobody works on it: the same request again is to be passed on */
         kd_link_refuse(other);
         break;
     case KD_LINK_RESEND_STOP:

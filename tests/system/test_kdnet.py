@@ -291,6 +291,16 @@ def test_where_a_key_comes_from(tmp_path, monkeypatch):
         assert "simkernel" in debug(f"kdnet-host:port={port}", "lm; qd", "--key-file", str(made))
 
 
+@pytest.mark.parametrize("command", [("debug", "kdnet-target:host=h"), ("sim", "kdnet-host:"),
+                                     ("relay", "-d", "kdnet-host:", "-t", "tcp:h:1"),
+                                     ("relay", "-d", "tcp:h:1", "-t", "kdnet-target:host=h")])
+def test_the_wrong_side_of_kdnet_is_refused(command):
+    done = subprocess.run([KDWIRE, *command], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    right = "write kdnet-host:port=50000" if "kdnet-target:host=h" in command else "write kdnet-target:host=HOST,port=50000"
+    assert right in done.stderr
+
+
 @pytest.mark.parametrize("content, says", [("", "no key in this file"), ("1.2.3\n", "fewer than four"),
                                            (KEY + "!\n", "character"), (None, "cannot read the key")])
 def test_bad_key_files_are_refused_without_showing_them(tmp_path, content, says, monkeypatch):
