@@ -92,6 +92,15 @@ void bench_close(struct bench *b)
     sim_session_close(&b->sim);
 }
 
+void bench_mend(struct bench *b)
+{
+    bench_run(b, 5000); /* nothing is on its way any more */
+    sim_fault_free(b->to_target);
+    sim_fault_free(b->to_debugger);
+    b->to_target = new_wire("drop=0", 0);
+    b->to_debugger = new_wire("drop=0", 0);
+}
+
 static void note_text(struct bench *b, const struct kd_debugger_event *event)
 {
     snprintf(b->text, sizeof b->text, "%.*s", (int)event->text_size, event->text);

@@ -50,6 +50,8 @@ struct bench {
 void bench_init(struct bench *bench, const struct sim_config *machine, const char *faults,
                 uint64_t seed);
 void bench_close(struct bench *bench);
+/* From now on the wire is a good one. */
+void bench_mend(struct bench *bench);
 
 /* Runs both sides until *FLAG is set; false when nothing has happened within SECONDS of virtual
  * time. */
