@@ -201,6 +201,7 @@ struct kd_link {
     uint64_t reset_settled;       /* debugger: until then a RESET is an echo; see on_reset */
     struct kd_link_print last;    /* the peer's packet accepted last */
     struct kd_link_print odd;     /* the last one with an odd id, not accepted */
+    uint64_t odd_resends;         /* RESENDs written when it came */
     struct kd_link_print pending; /* late_ack: given out, not taken yet */
     uint16_t expected_type;       /* target: see kd_link_expect */
 

@@ -491,13 +491,15 @@ static bool is_worth_resend(const struct kd_item *item)
     return item->raw_size < TYPE_AT + TYPE_SIZE || is_data_type(kd_get_u16(item->raw + TYPE_AT));
 }
 
-/* Whether a packet with an unexpected header came before in the same form; if not, asks for it. */
+/* Whether a packet with an unexpected header came before in the same form; if not, asks for it. A
+ * copy that comes before the question has gone out is no answer: the wire doubled it. */
 static bool is_odd_again(struct kd_link *link, const struct kd_link_print *print)
 {
-    if (same_print(&link->odd, print))
+    if (same_print(&link->odd, print) && link->stats.resends_out != link->odd_resends)
         return true;
     link->stats.odd_ids++;
     link->odd = *print;
+    link->odd_resends = link->stats.resends_out;
     queue_resend(link);
     return false;
 }
