@@ -6,7 +6,8 @@
 enum {
     BAUD_MAX = 115200, /* the divisor of a 1.8432 MHz 16550 is then 1 */
     TIMEOUT_DEFAULT_MS = 10000,
-    TIMEOUT_MAX_MS = 86400000, /* a day; 0 says for ever */
+    TIMEOUT_MAX_MS = 86400000,     /* a day; 0 says for ever */
+    VMBUS_WAIT_DEFAULT_MS = 10000, /* a host's program can only offer after the VM has started */
 };
 
 struct word {
@@ -25,6 +26,7 @@ void uefi_config_defaults(struct uefi_config *config)
     config->ist = true;
     config->modules = UEFI_MODULES_NEW;
     config->grab_console = true;
+    config->vmbus_wait_ms = VMBUS_WAIT_DEFAULT_MS;
 }
 
 static char lower(char c)
@@ -138,6 +140,21 @@ static bool parse_pci(struct word value, struct uefi_port *port)
     return true;
 }
 
+/* vmbus, vmbus:TYPE, hvsock, hvsock:SERVICE; both are GUIDs. */
+static bool parse_vmbus(struct word value, struct uefi_port *port)
+{
+    struct word name = value, rest = value;
+    bool named = split(&rest, ':', &name);
+
+    if (equals(name, "vmbus"))
+        port->kind = UEFI_PORT_VMBUS;
+    else if (equals(name, "hvsock"))
+        port->kind = UEFI_PORT_HVSOCK;
+    else
+        return false;
+    return !named || vmbus_guid_parse(&port->channel, rest.text, rest.size);
+}
+
 static bool parse_port(struct word value, struct uefi_port *port)
 {
     struct uefi_port made;
@@ -162,7 +179,7 @@ static bool parse_port(struct word value, struct uefi_port *port)
     } else if (value.size > 2 && value.text[0] == '0' && number(value, 16, 0xFFF8, &n) && n != 0) {
         made.kind = UEFI_PORT_IO;
         made.base = n;
-    } else {
+    } else if (!parse_vmbus(value, &made)) {
         return false;
     }
     *port = made;
@@ -175,6 +192,7 @@ static bool apply(struct uefi_config *config, struct word key, struct word value
     static const char *const modules[] = {"all", "new", "off", NULL};
     static const char *const exits[] = {"detach", "stay", NULL};
     static const char *const consoles[] = {"share", "grab", NULL};
+    static const char *const framings[] = {"raw", "windbg-uefi", "windbg-uefi-ack", NULL};
     uint64_t n;
     int choice;
 
@@ -214,6 +232,18 @@ static bool apply(struct uefi_config *config, struct word key, struct word value
         choice = parse_choice(value, exits);
         if (choice >= 0)
             config->stay_after_exit = choice == 1;
+        return choice >= 0;
+    }
+    if (equals(key, "vmbus-wait")) {
+        if (!number(value, 10, TIMEOUT_MAX_MS, &n))
+            return false;
+        config->vmbus_wait_ms = (uint32_t)n;
+        return true;
+    }
+    if (equals(key, "framing")) {
+        choice = parse_choice(value, framings);
+        if (choice >= 0)
+            config->framing = (enum uefi_framing)choice;
         return choice >= 0;
     }
     if (equals(key, "console")) {

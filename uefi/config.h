@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vmbus/guid.h"
+
 enum uefi_port_kind {
     UEFI_PORT_AUTO, /* DBG2, else the first COM port that is not the console's */
     UEFI_PORT_COM,  /* number 1..4 */
@@ -17,7 +19,9 @@ enum uefi_port_kind {
     UEFI_PORT_MMIO, /* base is an address; stride and width set (from DBG2 only) */
     UEFI_PORT_PCI,
     UEFI_PORT_DBG2,
-    UEFI_PORT_NONE, /* no wire: the engine stays out of the way */
+    UEFI_PORT_VMBUS,  /* a pipe that a Hyper-V host offers; otherwise as AUTO */
+    UEFI_PORT_HVSOCK, /* a Hyper-V socket of the host; otherwise as AUTO */
+    UEFI_PORT_NONE,   /* no wire: the engine stays out of the way */
 };
 
 struct uefi_port {
@@ -26,8 +30,11 @@ struct uefi_port {
     uint64_t base;
     uint8_t stride, width;
     uint8_t bus, device, function;
+    struct vmbus_guid channel; /* interface type or service; zero: the usual one */
 };
 
+/* What is put around KD's bytes on VMBus: nothing; windbg-uefi's header; the same, acknowledged. */
+enum uefi_framing { UEFI_FRAMING_RAW, UEFI_FRAMING_WINDBG_UEFI, UEFI_FRAMING_ACKNOWLEDGED };
 enum uefi_poll { UEFI_POLL_VECTOR, UEFI_POLL_EVENT, UEFI_POLL_OFF };
 enum uefi_modules { UEFI_MODULES_ALL, UEFI_MODULES_NEW, UEFI_MODULES_OFF };
 
@@ -42,6 +49,8 @@ struct uefi_config {
     bool stay_after_exit; /* ebs=stay */
     enum uefi_modules modules;
     bool grab_console;
+    enum uefi_framing framing;
+    uint32_t vmbus_wait_ms; /* patience with a host that offers no channel; 0 = for ever */
 };
 
 enum {

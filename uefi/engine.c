@@ -7,7 +7,7 @@
  *     3, no debugger  nobody to tell: the firmware's own handler       chain
  *     2 (NMI)         stop as a break-in                               resume
  *   32..255           look at the wire; stop if break-in is wanted     chain
- *     the UART's own  the same, but firmware does not know the vector  resume
+ *     the port's own  the same, but firmware does not know the vector  resume
  *   CPU_SERVICE + n   enum engine_service, for ordinary code           resume
  *
  * A debugger that has never answered gets config.timeout_ms at a stop (0 = for ever), then the
@@ -23,6 +23,7 @@
 #include "modules.h"
 #include "ports.h"
 #include "timer.h"
+#include "vmbus_port.h"
 
 enum {
     READ_MAX = 256, /* bytes taken from the UART before output gets its turn */
@@ -54,7 +55,7 @@ static void send_output(void)
 
     /* Full duplex: a FIFO of 16 bytes overruns in 1.4 ms. */
     while (!received && (n = kd_target_output(&engine.target, &bytes)) != 0) {
-        size_t written = uart_write(&engine.uart, bytes, n, &received);
+        size_t written = engine.wire.ops->write(engine.wire.port, bytes, n, &received);
 
         if (written == 0)
             break;
@@ -65,7 +66,7 @@ static void send_output(void)
 static bool take_input(void)
 {
     uint8_t bytes[READ_MAX];
-    size_t n = uart_read(&engine.uart, bytes, sizeof bytes);
+    size_t n = engine.wire.ops->read(engine.wire.port, bytes, sizeof bytes);
 
     if (n != 0)
         kd_target_feed(&engine.target, timer_now(), bytes, n);
@@ -261,7 +262,7 @@ static uint64_t handle_exception(struct cpu_frame *frame)
     enum kd_target_resume resume;
     uint64_t reported_rip = frame->rip;
 
-    if (engine.gone || engine.uart.base == 0)
+    if (engine.gone || engine.wire.ops == NULL)
         return ENGINE_CHAIN;
     if (frame->vector == CPU_VECTOR_NMI)
         return break_in(frame, patience()) == KD_TARGET_NOT_HANDLED ? ENGINE_CHAIN : ENGINE_RESUME;
@@ -354,9 +355,9 @@ static void report_modules(void)
 
 static void look_at_wire(struct cpu_frame *frame)
 {
-    if (engine.gone || engine.uart.base == 0)
+    if (engine.gone || engine.wire.ops == NULL)
         return;
-    if (uart_ready(&engine.uart) && take_input()) {
+    if (engine.wire.ops->ready(engine.wire.port) && take_input()) {
         uint64_t start = timer_now();
 
         /* A whole packet, or a RESET, may be on its way: answers must not wait for the next tick.
@@ -376,11 +377,14 @@ static uint64_t handle_external(struct cpu_frame *frame)
 {
     bool ours = (frame->vector == PORT_RX_VECTOR && engine.own_interrupt) ||
                 (frame->vector == PORT_TICK_VECTOR && engine.own_tick);
+    bool vmbus = frame->vector == PORT_VMBUS_VECTOR && engine.own_vmbus;
 
     (void)idt_check();
-    if (engine.config.poll == UEFI_POLL_VECTOR || ours)
+    if (engine.config.poll == UEFI_POLL_VECTOR || ours || vmbus)
         look_at_wire(frame);
-    if (!ours)
+    if (vmbus && !vmbus_port_ends_interrupts())
+        return ENGINE_RESUME; /* the hypervisor has ended it itself */
+    if (!ours && !vmbus)
         return ENGINE_CHAIN;
     port_end_of_interrupt();
     return ENGINE_RESUME;
@@ -501,7 +505,7 @@ static uint64_t serve_call(uint64_t service, void *argument)
     struct engine_text *text = argument;
     uint64_t result = ENGINE_DONE;
 
-    if (engine.gone || engine.uart.base == 0)
+    if (engine.gone || engine.wire.ops == NULL)
         return ENGINE_NO_DEBUGGER;
     switch (service) {
     case ENGINE_ATTACH:
@@ -555,7 +559,7 @@ static void raw_text(const char *text)
     uint64_t start = timer_now();
 
     while (*text != 0 && timer_now() - start < FLUSH_MAX_US)
-        text += uart_write(&engine.uart, (const uint8_t *)text, 1, NULL);
+        text += engine.wire.ops->write(engine.wire.port, (const uint8_t *)text, 1, NULL);
 }
 
 /* In groups of three digits: four zeros in a row would be taken for the start of a packet. */
@@ -573,6 +577,8 @@ static void raw_hex(uint64_t value)
 
 void engine_panic(const struct cpu_frame *frame)
 {
+    if (engine.wire.ops == NULL)
+        return;
     raw_text("\r\nwindbg.efi: fault inside the debug engine: vector ");
     raw_hex(frame->vector);
     raw_text(" offset ");
@@ -600,14 +606,13 @@ uint64_t engine_recover(struct cpu_frame *frame)
     return ENGINE_RESUME;
 }
 
-void engine_init(const struct uefi_config *config, const struct uart *uart, uint64_t image_base,
-                 uint64_t image_size, EFI_RUNTIME_SERVICES *runtime)
+void engine_init(const struct uefi_config *config, uint64_t image_base, uint64_t image_size,
+                 EFI_RUNTIME_SERVICES *runtime)
 {
     struct kd_target_config target;
 
     memset(&engine, 0, sizeof engine);
     engine.config = *config;
-    engine.uart = *uart;
     engine.image_base = image_base;
     engine.image_size = image_size;
     engine.runtime = runtime;

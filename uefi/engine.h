@@ -23,12 +23,14 @@
 struct engine {
     struct kd_target target;
     struct uefi_config config;
-    struct uart uart;
+    struct wire wire;                /* ops NULL: nobody can be reported to */
+    struct uart uart;                /* behind the wire, unless that is a VMBus channel */
     struct cpu_frame *frame;         /* of the stop or service under way */
     uint64_t image_base, image_size; /* our own */
     EFI_RUNTIME_SERVICES *runtime;   /* for ResetSystem */
     bool own_interrupt;              /* PORT_RX_VECTOR is ours */
     bool own_tick;                   /* PORT_TICK_VECTOR is ours */
+    bool own_vmbus;                  /* PORT_VMBUS_VECTOR is ours */
     bool gone;                       /* detached: nothing is reported any more */
     char break_on_load[64];
 };
@@ -63,8 +65,9 @@ struct engine_text {
 
 enum { ENGINE_DONE, ENGINE_NO_DEBUGGER, ENGINE_REFUSED }; /* what engine_call returns */
 
-void engine_init(const struct uefi_config *config, const struct uart *uart, uint64_t image_base,
-                 uint64_t image_size, EFI_RUNTIME_SERVICES *runtime);
+/* Without a wire, which is set when there is one. */
+void engine_init(const struct uefi_config *config, uint64_t image_base, uint64_t image_size,
+                 EFI_RUNTIME_SERVICES *runtime);
 static inline uint64_t engine_call(enum engine_service service, void *argument)
 {
     return cpu_service((uint64_t)service, argument);

@@ -17,6 +17,7 @@
 #include "protocol.h"
 #include "sources.h"
 #include "timer.h"
+#include "vmbus_port.h"
 
 enum {
     CHECK_PERIOD_100NS = 2500000, /* 250 ms: re-hook check and unloads need no more */
@@ -35,14 +36,21 @@ static const EFI_GUID qemu_kernel_guid = {
     0x1428f772, 0xb64a, 0x441e, {0xb8, 0xc3, 0x9e, 0xbd, 0xd7, 0xf8, 0x93, 0xc7}};
 static const EFI_GUID mp_guid = EFI_MP_SERVICES_PROTOCOL_GUID;
 static const EFI_GUID acpi_guid = EFI_ACPI_20_TABLE_GUID;
+static const EFI_GUID before_exit_guid = EFI_EVENT_GROUP_BEFORE_EXIT_BOOT_SERVICES;
 
 static EFI_HANDLE own_image;
 static EFI_LOADED_IMAGE_PROTOCOL *own;
 static EFI_SYSTEM_TABLE *system;
-static EFI_EVENT image_event, check_event, exit_event, acpi_event;
+static EFI_EVENT image_event, check_event, exit_event, acpi_event, before_exit_event;
+static bool hooked; /* the interrupt table is ours */
 static void *image_registration;
 
 /* ---- Firmware's events ---- */
+
+static bool on_vmbus(void)
+{
+    return engine.wire.ops != NULL && engine.wire.ops != &uart_wire;
+}
 
 /* The handles that got a LoadedImage protocol since the last call; the first call brings all. */
 static void take_notified_images(bool they_are_new)
@@ -90,12 +98,37 @@ static void EFIAPI on_check(EFI_EVENT event, void *context)
         (void)system->BootServices->SetWatchdogTimer(0, 0, 0, NULL);
 }
 
+/*
+ * Hyper-V's firmware takes the bus down at ExitBootServices: SINTs masked, pages off, the hypercall
+ * page gone. In which order its notification and ours run is nobody's promise, so the wire is left
+ * before, where the firmware tells in time; else here, if it is still there. Nothing of it outlives
+ * boot services, so ebs=stay has no meaning.
+ */
+static void leave_vmbus(void)
+{
+    if (!on_vmbus())
+        return;
+    if (vmbus_port_alive())
+        (void)engine_call(ENGINE_GOODBYE, NULL);
+    engine.gone = true;
+    engine.wire.ops = NULL;
+    vmbus_port_leave();
+}
+
+static void EFIAPI before_exit_boot_services(EFI_EVENT event, void *context)
+{
+    (void)event;
+    (void)context;
+    leave_vmbus();
+}
+
 /* May come more than once: ExitBootServices can fail and be called again. */
 static void EFIAPI on_exit_boot_services(EFI_EVENT event, void *context)
 {
     (void)event;
     (void)context;
-    if (engine.config.stay_after_exit) {
+    leave_vmbus();
+    if (engine.config.stay_after_exit && engine.wire.ops != NULL) {
         idt_move_to_runtime_memory();
         engine.own_tick = idt_is_installed();
         if (engine.own_tick)
@@ -127,12 +160,15 @@ static EFI_STATUS register_events(void)
     if (!EFI_ERROR(status))
         status = boot->CreateEvent(EVT_SIGNAL_EXIT_BOOT_SERVICES, TPL_NOTIFY, on_exit_boot_services,
                                    NULL, &exit_event);
+    if (!EFI_ERROR(status) && on_vmbus()) /* older firmware does not know the group: no error */
+        (void)boot->CreateEventEx(EVT_NOTIFY_SIGNAL, TPL_NOTIFY, before_exit_boot_services, NULL,
+                                  &before_exit_guid, &before_exit_event);
     return status;
 }
 
 static void close_events(void)
 {
-    EFI_EVENT *events[] = {&image_event, &check_event, &exit_event, &acpi_event};
+    EFI_EVENT *events[] = {&image_event, &check_event, &exit_event, &acpi_event, &before_exit_event};
 
     for (unsigned i = 0; i < sizeof events / sizeof events[0]; i++) {
         if (*events[i] != NULL)
@@ -146,11 +182,15 @@ static void close_events(void)
 static void stop(void)
 {
     close_events();
-    if (engine.uart.base == 0) /* still waiting for its port */
+    if (!hooked) /* still waiting for its port */
         return;
     (void)engine_call(ENGINE_GOODBYE, NULL);
     port_disable_interrupt(&engine.uart);
+    engine.wire.ops = NULL;
+    vmbus_port_close();
+    engine.own_vmbus = false;
     idt_remove();
+    hooked = false;
     console_release();
 }
 
@@ -239,21 +279,28 @@ static void drain_line(void)
     uint8_t bytes[64];
 
     while (timer_now() - silent_since < SILENCE_US && timer_now() - begin < DRAIN_MAX_US) {
-        if (uart_read(&engine.uart, bytes, sizeof bytes) != 0)
+        if (engine.wire.ops->read(engine.wire.port, bytes, sizeof bytes) != 0)
             silent_since = timer_now();
         cpu_pause();
     }
 }
 
-static EFI_STATUS install(const struct uefi_config *config)
+static EFI_STATUS hook(const struct uefi_config *config)
 {
     struct idt_options options = {.own_stacks = config->ist};
-    EFI_STATUS status;
 
     if (idt_install(&options) != 0) {
         say(L"windbg.efi: this firmware's interrupt table cannot be written\r\n");
         return EFI_UNSUPPORTED;
     }
+    hooked = true;
+    return EFI_SUCCESS;
+}
+
+static EFI_STATUS install(void)
+{
+    EFI_STATUS status;
+
     hook_other_processors();
     (void)modules_scan();
     modules_find_names();
@@ -263,24 +310,18 @@ static EFI_STATUS install(const struct uefi_config *config)
     return status;
 }
 
-static EFI_STATUS start_on(const struct uefi_port *port, const struct uart *uart,
-                           const struct uefi_config *config)
+/* The wire is there. PORT is NULL on VMBus. */
+static EFI_STATUS begin(const struct uefi_port *port, const struct uefi_config *config)
 {
-    EFI_STATUS status;
+    EFI_STATUS status = hooked ? EFI_SUCCESS : hook(config);
 
-    timer_init(system->BootServices);
-    modules_init(system);
-    engine_init(config, uart, (uint64_t)own->ImageBase, own->ImageSize, system->RuntimeServices);
-    if (config->grab_console)
-        console_grab(port, &engine.uart, config->baud, own_image, system);
-    uart_init(&engine.uart, config->baud);
-    drain_line();
-    status = install(config);
+    if (!EFI_ERROR(status))
+        status = install();
     if (EFI_ERROR(status)) {
         stop();
         return status;
     }
-    if (config->rxirq)
+    if (port != NULL && config->rxirq)
         engine.own_interrupt = port_enable_interrupt(port, &engine.uart);
     if (config->initial_break) {
         say(L"windbg.efi: waiting for a debugger\r\n");
@@ -290,13 +331,58 @@ static EFI_STATUS start_on(const struct uefi_port *port, const struct uart *uart
     return EFI_SUCCESS;
 }
 
+static EFI_STATUS start_on(const struct uefi_port *port, const struct uart *uart,
+                           const struct uefi_config *config)
+{
+    engine.uart = *uart;
+    if (config->grab_console)
+        console_grab(port, &engine.uart, config->baud, own_image, system);
+    uart_init(&engine.uart, config->baud);
+    engine.wire.port = &engine.uart;
+    engine.wire.ops = &uart_wire;
+    drain_line();
+    return begin(port, config);
+}
+
+/* EFI_NOT_FOUND: there is none, a serial port is to be taken. The gates come first, as the bus's
+ * interrupt may be ours and its registers may fault. */
+static EFI_STATUS start_on_vmbus(const struct uefi_config *config)
+{
+    EFI_STATUS status = hook(config);
+    const CHAR16 *why;
+
+    if (EFI_ERROR(status))
+        return status;
+    say(config->port.kind == UEFI_PORT_VMBUS
+            ? L"windbg.efi: waiting for the host's VMBus channel\r\n"
+            : L"windbg.efi: connecting to the host's socket\r\n");
+    engine.own_vmbus = true;
+    why = vmbus_port_open(config, system, &engine.wire);
+    if (why == NULL) {
+        drain_line();
+        return begin(NULL, config);
+    }
+    engine.own_vmbus = false;
+    idt_remove();
+    hooked = false;
+    say(L"windbg.efi: no VMBus: ");
+    say(why);
+    say(L"; taking a serial port instead\r\n");
+    return EFI_NOT_FOUND;
+}
+
+static bool wants_vmbus(const struct uefi_config *config)
+{
+    return config->port.kind == UEFI_PORT_VMBUS || config->port.kind == UEFI_PORT_HVSOCK;
+}
+
 static EFI_STATUS start(void);
 
 static void EFIAPI on_acpi_table(EFI_EVENT event, void *context)
 {
     (void)event;
     (void)context;
-    if (engine.uart.base == 0)
+    if (engine.wire.ops == NULL && !engine.gone)
         (void)start();
 }
 
@@ -310,27 +396,41 @@ static EFI_STATUS wait_for_acpi(void)
                                                &acpi_guid, &acpi_event);
 }
 
-static EFI_STATUS start(void)
+static EFI_STATUS start_on_serial(struct uefi_config *config)
 {
-    struct uefi_config config;
-    struct uefi_config_error error;
     struct uefi_port port;
     struct uart uart;
-    EFI_STATUS status;
 
-    sources_read(&config, &error, own, system);
-    if (config.port.kind == UEFI_PORT_NONE)
-        return EFI_ABORTED;
-    port_open(&config.port, system, &uart, &port);
-    if (uart.base == 0 && config.port.kind == UEFI_PORT_DBG2 && before_acpi())
+    port_open(&config->port, system, &uart, &port);
+    if (uart.base == 0 && config->port.kind == UEFI_PORT_DBG2 && before_acpi())
         return wait_for_acpi();
     if (uart.base == 0) {
         say(L"windbg.efi: no serial port there; name one with the load option port=com1 (com1 to "
             L"com4, 0x3f8, pci:0.4.0)\r\n");
         return EFI_NOT_FOUND;
     }
-    status = start_on(&port, &uart, &config);
-    if (!EFI_ERROR(status))
+    return start_on(&port, &uart, config);
+}
+
+static EFI_STATUS start(void)
+{
+    struct uefi_config config;
+    struct uefi_config_error error;
+    EFI_STATUS status = EFI_NOT_FOUND;
+
+    sources_read(&config, &error, own, system);
+    if (config.port.kind == UEFI_PORT_NONE)
+        return EFI_ABORTED;
+    timer_init(system->BootServices);
+    modules_init(system);
+    engine_init(&config, (uint64_t)own->ImageBase, own->ImageSize, system->RuntimeServices);
+    if (wants_vmbus(&config)) {
+        status = start_on_vmbus(&config);
+        config.port.kind = UEFI_PORT_AUTO;
+    }
+    if (status == EFI_NOT_FOUND)
+        status = start_on_serial(&config);
+    if (!EFI_ERROR(status) && engine.wire.ops != NULL)
         report_bad_settings(&error);
     return status;
 }

@@ -144,6 +144,8 @@ static void open_known(const struct uefi_port *port, struct uart *uart)
         break;
     case UEFI_PORT_AUTO:
     case UEFI_PORT_DBG2:
+    case UEFI_PORT_VMBUS:
+    case UEFI_PORT_HVSOCK:
     case UEFI_PORT_NONE:
         break;
     }

@@ -36,6 +36,7 @@ void port_interrupt_others(void);
 enum {
     PORT_RX_VECTOR = 0x51, /* free in EDK2, which uses 0x20 (timer) and 0x68.. (8259 remapped) */
     PORT_TICK_VECTOR = 0x52,
+    PORT_VMBUS_VECTOR = 0x53, /* only on hypervisors whose SINTs cannot be polled */
 };
 
 #endif

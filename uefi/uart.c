@@ -139,3 +139,20 @@ void uart_enable_receive_interrupt(struct uart *uart, bool on)
     if (uart->base != 0)
         put(uart, INTERRUPT_ENABLE, on ? 1 : 0);
 }
+
+static size_t wire_read(void *port, uint8_t *to, size_t size)
+{
+    return uart_read(port, to, size);
+}
+
+static size_t wire_write(void *port, const uint8_t *from, size_t size, bool *received)
+{
+    return uart_write(port, from, size, received);
+}
+
+static bool wire_ready(void *port)
+{
+    return uart_ready(port);
+}
+
+const struct wire_ops uart_wire = {wire_read, wire_write, wire_ready};

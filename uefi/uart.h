@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "wire.h"
+
 enum { UART_BURST = 16 }; /* transmit FIFO of a 16550A: bytes that may follow one "empty" */
 
 struct uart {
@@ -29,5 +31,7 @@ bool uart_ready(const struct uart *uart);
  * tells whether bytes wait to be read, known from the same look at the port; may be NULL. */
 size_t uart_write(struct uart *uart, const uint8_t *from, size_t size, bool *received);
 void uart_enable_receive_interrupt(struct uart *uart, bool on);
+/* The UART as a wire; its port is the struct uart. */
+extern const struct wire_ops uart_wire;
 
 #endif

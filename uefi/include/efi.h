@@ -369,6 +369,13 @@ struct EFI_SIMPLE_FILE_SYSTEM_PROTOCOL {
             0xaa, 0x0d, 0x00, 0xe0, 0x98, 0x03, 0x2b, 0x8c                                         \
         }                                                                                          \
     }
+#define EFI_EVENT_GROUP_BEFORE_EXIT_BOOT_SERVICES                                                  \
+    {                                                                                              \
+        0x8be0e274, 0x3970, 0x4b44,                                                                \
+        {                                                                                          \
+            0x80, 0xc5, 0x1a, 0xb9, 0x50, 0x2f, 0x3b, 0xfc                                         \
+        }                                                                                          \
+    }
 #define EFI_EVENT_GROUP_EXIT_BOOT_SERVICES                                                         \
     {                                                                                              \
         0x27abf055, 0xb1b8, 0x4c26,                                                                \
