@@ -1,7 +1,7 @@
 # The two commands a newcomer needs are tools/demo and tools/check; this file only makes them
 # reachable as `make demo` and `make check`. The build itself is Meson's.
 
-.PHONY: all check demo bench fuzz clean
+.PHONY: all check demo bench fuzz images clean
 
 all:
 	tools/build
@@ -13,5 +13,7 @@ bench:
 	tools/bench
 fuzz:
 	tools/fuzz
+images:
+	tools/images
 clean:
 	rm -rf build build-* dist
