@@ -126,6 +126,10 @@ static void on_version(struct vmbus_client *client, const uint8_t *message, size
     }
     if (with_sint)
         client->connection = kd_get_u32(message + VMBUS_VERSION_CONNECTION);
+    if (client->connection == VMBUS_CONNECTION_OLD && !client->synic.owner) {
+        fail(client, KD_E_UNSUPPORTED); /* the firmware's: what is posted there speaks for it */
+        return;
+    }
     memset(&client->offers, 0, sizeof client->offers);
     client->open_tries = 0;
     client->again_at = now_us;

@@ -8,6 +8,7 @@
 #define MSR(n)         (0x40000000u + (n))
 #define ENABLE         1u
 #define MASKED         0x10000u
+#define POLLING        0x40000u
 #define PAGE_OF(value) ((value) & ~(uint64_t)(HVSIM_PAGE - 1))
 #define FIRMWARE_ID    0x0000010000000000u
 #define FIRMWARE_TIMER 0x20040u /* vector 0x40, AutoEOI */
@@ -262,6 +263,8 @@ static void deliver(struct hvsim *sim, uint32_t sint)
     __atomic_store_n(slot + 5, sim->queue[sint].count != 0 ? PENDING : 0, __ATOMIC_RELAXED);
     __atomic_store_n(word_at(slot), 1, __ATOMIC_SEQ_CST);
     sim->messages_out++;
+    if (sim->interrupt != NULL && (sim->sint[sint] & POLLING) == 0)
+        sim->interrupt(sim->context, (uint8_t)sim->sint[sint]);
 }
 
 void hvsim_send(struct hvsim *sim, uint32_t sint, const uint8_t *message, size_t size)

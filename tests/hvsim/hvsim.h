@@ -73,6 +73,7 @@ struct hvsim_faults {
     uint32_t drop_answers; /* mask: types of answers that are lost while drop_count lasts */
     unsigned drop_count;
     unsigned refuse_contact; /* "low on resources" */
+    uint32_t connection;     /* when not 0: the id that a contact is answered with */
     unsigned refuse_gpadl, refuse_open, refuse_socket;
     bool rescind_on_gpadl, rescind_on_open; /* once */
     bool unsolicited; /* sprinkle unknown and short messages between the answers */
@@ -133,6 +134,8 @@ struct hvsim {
     /* Called when a hypercall page gets enabled at GPA: fills it with what calls us. May be NULL.
      */
     void (*install_page)(void *context, uint64_t gpa);
+    /* Called, with the lock held, when a message came on a SINT that is not polled. May be NULL. */
+    void (*interrupt)(void *context, uint8_t vector);
     void *context;
 
     unsigned violations;

@@ -268,6 +268,8 @@ static void on_contact(struct hvsim *sim, uint32_t connection, const uint8_t *m,
     }
     sim->version = version;
     sim->message_connection = version >= HVSIM_VERSION(5, 0) ? 0x4000u + sim->contacts : 1;
+    if (sim->faults.connection != 0)
+        sim->message_connection = sim->faults.connection;
     a[8] = 1;
     if (sim->faults.refuse_contact != 0) {
         sim->faults.refuse_contact--;

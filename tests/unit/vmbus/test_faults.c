@@ -70,6 +70,16 @@ static void a_host_low_on_resources_is_asked_again(void **state)
     assert_int_equal(bus.sim.contacts, 3);
 }
 
+/* Found by the fuzzer: a host that sends us to connection 1 makes us speak for the firmware. */
+static void the_firmware_s_connection_is_never_used(void **state)
+{
+    (void)state;
+    bus.sim.faults.connection = 1;
+    assert_int_equal(bus_start(&bus), 0);
+    assert_true(bus_run_until(&bus, VMBUS_FAILED, 10));
+    assert_int_equal(bus.client.failure, KD_E_UNSUPPORTED);
+}
+
 static void refusals_are_tried_again_three_times(void **state)
 {
     (void)state;
@@ -328,6 +338,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(posts_that_fail_are_repeated, make, end),
         cmocka_unit_test_setup_teardown(posts_that_always_fail_end_it, make, end),
         cmocka_unit_test_setup_teardown(a_host_low_on_resources_is_asked_again, make, end),
+        cmocka_unit_test_setup_teardown(the_firmware_s_connection_is_never_used, make, end),
         cmocka_unit_test_setup_teardown(refusals_are_tried_again_three_times, make, end),
         cmocka_unit_test_setup_teardown(lost_answers_do_not_hang_it, make, end),
         cmocka_unit_test_setup_teardown(a_silent_host_is_given_up, make, end),
