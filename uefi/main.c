@@ -168,7 +168,8 @@ static EFI_STATUS register_events(void)
 
 static void close_events(void)
 {
-    EFI_EVENT *events[] = {&image_event, &check_event, &exit_event, &acpi_event, &before_exit_event};
+    EFI_EVENT *events[] = {&image_event, &check_event, &exit_event, &acpi_event,
+                           &before_exit_event};
 
     for (unsigned i = 0; i < sizeof events / sizeof events[0]; i++) {
         if (*events[i] != NULL)
