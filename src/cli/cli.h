@@ -20,6 +20,7 @@ int cmd_debug(int argc, char **argv);
 int cmd_decode(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
 int cmd_genkey(int argc, char **argv);
+int cmd_hyperv(int argc, char **argv);
 
 /* "kdwire NAME: text\n" on standard error; NAME is the running subcommand. */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -16,6 +16,7 @@ static const struct subcommand {
     {"decode", "show a recording or a raw stream, packet by packet", cmd_decode},
     {"sim", "be a target: a simulated machine, with faults on the line if wanted", cmd_sim},
     {"genkey", "make a key for KDNET", cmd_genkey},
+    {"hyperv", "prepare a VM of Hyper-V for debugging (prints PowerShell)", cmd_hyperv},
 };
 
 static const char *running = NULL;
@@ -84,6 +85,6 @@ int main(int argc, char **argv)
             return subcommands[i].run(argc - 1, argv + 1);
         }
     }
-    return cli_usage_error("'%s' is no subcommand; there are relay, debug, decode, sim and genkey",
+    return cli_usage_error("'%s' is no subcommand; there are relay, debug, decode, sim, genkey and hyperv",
                            argv[1]);
 }
