@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The driver and real TCP peers: both directions, loss and return, listening, stalls, threads. */
+#include "bench.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { BULK = 10 * 1024 * 1024, CHUNK = 40000 };
+
+static struct wdf_file_handle *port, *console;
+
+static int open_both(void **state)
+{
+    start_device(state);
+    port = open_port();
+    console = open_control();
+    return 0;
+}
+
+static int close_both(void **state)
+{
+    fake_close(port);
+    fake_close(console);
+    return end_device(state);
+}
+
+static int connected_peer(const char *address)
+{
+    uint16_t number = 0;
+    int listener = listen_at(address, &number);
+    connect_port(console, address, number);
+    int peer = accept_peer(listener);
+    close(listener);
+    wait_for_state(console, VSP_UP);
+    return peer;
+}
+
+static uint32_t modem(void)
+{
+    uint32_t value = 0;
+    assert_int_equal(control(port, SERIAL_GET_MODEMSTATUS, NULL, 0, &value, 4), 0);
+    return value;
+}
+
+static void test_both_directions(void **state)
+{
+    (void)state;
+    int peer = connected_peer("127.0.0.1");
+    assert_int_equal(modem() & 0xF0, SERIAL_MODEM_CTS | SERIAL_MODEM_DSR | SERIAL_MODEM_DCD);
+    write_text(port, "hello");
+    expect_text(peer, "hello");
+    send_text(peer, "answer");
+    read_text(port, "answer");
+    assert_int_equal(get_status(console).sent, 5);
+    assert_int_equal(get_status(console).received, 6);
+    close(peer);
+}
+
+static void test_ipv6(void **state)
+{
+    (void)state;
+    int peer = connected_peer("::1");
+    write_text(port, "six");
+    expect_text(peer, "six");
+    close(peer);
+}
+
+static void test_name_is_looked_up(void **state)
+{
+    uint16_t number = 0;
+    (void)state;
+    int listener = listen_at("127.0.0.1", &number);
+    connect_port(console, "localhost", number); /* ::1 first, maybe; then 127.0.0.1 */
+    int peer = accept_peer(listener);
+    write_text(port, "by name");
+    expect_text(peer, "by name");
+    close(peer);
+    close(listener);
+}
+
+static void test_unknown_name_is_a_problem_not_an_end(void **state)
+{
+    (void)state;
+    connect_port(console, "no-such-host.invalid", 7001);
+    wait_for_state(console, VSP_PAUSE);
+    assert_non_null(strstr(get_status(console).problem, "no-such-host.invalid"));
+}
+
+static void test_peer_refuses_then_is_there(void **state)
+{
+    uint16_t number = 0;
+    (void)state;
+    close(listen_at("127.0.0.1", &number));
+    connect_port(console, "127.0.0.1", number);
+    wait_for_state(console, VSP_PAUSE);
+    assert_non_null(strstr(get_status(console).problem, "refused"));
+    assert_int_equal(modem() & 0xF0, 0);
+    int listener = listen_at("127.0.0.1", &number);
+    int peer = accept_peer(listener);
+    write_text(port, "at last");
+    expect_text(peer, "at last");
+    assert_string_equal(get_status(console).problem, "");
+    close(peer);
+    close(listener);
+}
+
+static void test_peer_closes_and_returns(void **state)
+{
+    uint16_t number = 0;
+    (void)state;
+    int listener = listen_at("127.0.0.1", &number);
+    connect_port(console, "127.0.0.1", number);
+    for (int round = 0; round < 3; round++) {
+        int peer = accept_peer(listener);
+        struct fake_request *read = fake_new(port);
+        fake_read(read, 4);
+        send_text(peer, "ab");
+        if (round == 1)
+            reset_peer(peer);
+        else
+            close(peer);
+        peer = accept_peer(listener); /* it comes back by itself; the read has waited */
+        send_text(peer, "cdef");
+        expect_done(read);
+        assert_int_equal(read->status, WDF_OK);
+        /* A reset may have taken "ab" with it; what came is in order. */
+        assert_memory_equal(read->data, round == 1 && read->data[0] == 'c' ? "cdef" : "abcd", 4);
+        fake_free(read);
+        assert_int_equal(control(port, SERIAL_PURGE, &(uint32_t){15}, 4, NULL, 0), 0);
+        close(peer);
+    }
+    close(listener);
+}
+
+static void test_write_waits_for_the_connection(void **state)
+{
+    uint16_t number = 0;
+    (void)state;
+    struct fake_request *write = fake_new(port);
+    fake_write(write, "early", 5);
+    sleep_ms(20);
+    assert_false(fake_is_done(write));
+    int listener = listen_at("127.0.0.1", &number);
+    connect_port(console, "127.0.0.1", number);
+    int peer = accept_peer(listener);
+    expect_text(peer, "early");
+    expect_done(write);
+    assert_int_equal(write->status, WDF_OK);
+    fake_free(write);
+    close(peer);
+    close(listener);
+}
+
+static void test_offline_writes_as_set(void **state)
+{
+    (void)state;
+    struct vsp_settings s = get_settings(console);
+    s.offline = VSP_OFFLINE_DISCARD;
+    set_settings(console, &s);
+    write_text(port, "gone");
+    assert_int_equal(get_status(console).lost, 4);
+    s.offline = VSP_OFFLINE_FAIL;
+    set_settings(console, &s);
+    struct fake_request *write = fake_new(port);
+    fake_write(write, "no", 2);
+    assert_true(fake_is_done(write));
+    assert_int_equal(write->status, (wdf_status)SERIAL_CONNECTION_DROPPED);
+    fake_free(write);
+}
+
+static void test_listener(void **state)
+{
+    uint32_t mask = SERIAL_EV_RING | SERIAL_EV_RLSD;
+    char byte = 0;
+    (void)state;
+    uint16_t number = listen_port(console, "");
+    assert_int_equal(control(port, SERIAL_SET_WAIT_MASK, &mask, 4, NULL, 0), 0);
+    struct fake_request *wait = fake_new(port);
+    fake_control(wait, SERIAL_WAIT_ON_MASK, NULL, 0, 4);
+    int first = connect_to("127.0.0.1", number);
+    expect_done(wait);
+    assert_true(*(uint32_t *)(void *)wait->data & mask);
+    fake_free(wait);
+    wait_for_state(console, VSP_UP);
+    int second = connect_to("127.0.0.1", number);
+    assert_int_equal(recv(second, &byte, 1, 0), 0); /* refused: one peer at a time */
+    close(second);
+    send_text(first, "1");
+    read_text(port, "1");
+    close(first);
+    wait_for_state(console, VSP_LISTENING);
+    first = connect_to("127.0.0.1", number);
+    send_text(first, "2");
+    read_text(port, "2");
+    close(first);
+}
+
+static void test_second_peer_takes_over(void **state)
+{
+    char byte = 0;
+    (void)state;
+    struct vsp_settings s = get_settings(console);
+    s.second = VSP_SECOND_TAKES_OVER;
+    set_settings(console, &s);
+    uint16_t number = listen_port(console, "*"); /* any address: IPv4 and IPv6 */
+    int first = connect_to("127.0.0.1", number);
+    wait_for_state(console, VSP_UP);
+    int second = connect_to("::1", number);
+    assert_int_equal(recv(first, &byte, 1, 0), 0);
+    send_text(second, "new");
+    read_text(port, "new");
+    close(first);
+    close(second);
+}
+
+static void test_port_in_use_is_said(void **state)
+{
+    uint16_t number = 0;
+    (void)state;
+    int other = listen_at("127.0.0.1", &number);
+    struct vsp_settings s = get_settings(console);
+    s.mode = VSP_LISTEN;
+    s.port = number;
+    set_settings(console, &s);
+    wait_for_state(console, VSP_PAUSE);
+    assert_non_null(strstr(get_status(console).problem, "in use"));
+    close(other);
+}
+
+static void test_connection_when_open(void **state)
+{
+    uint16_t number = 0;
+    (void)state;
+    int listener = listen_at("127.0.0.1", &number);
+    struct vsp_settings s = get_settings(console);
+    s.mode = VSP_CONNECT;
+    s.when = VSP_WHEN_OPEN;
+    s.port = number;
+    snprintf(s.host, sizeof(s.host), "127.0.0.1");
+    fake_close(port);
+    set_settings(console, &s);
+    sleep_ms(50);
+    assert_int_equal(get_status(console).state, VSP_IDLE);
+    port = open_port();
+    int peer = accept_peer(listener);
+    fake_close(port);
+    wait_for_state(console, VSP_IDLE);
+    close(peer);
+    s.when = VSP_WHEN_DTR;
+    set_settings(console, &s);
+    port = open_port(); /* DTR rises with it */
+    peer = accept_peer(listener);
+    assert_int_equal(control(port, SERIAL_CLR_DTR, NULL, 0, NULL, 0), 0);
+    wait_for_state(console, VSP_IDLE);
+    close(peer);
+    close(listener);
+}
+
+static void test_sleep_and_resume(void **state)
+{
+    uint16_t number = 0;
+    (void)state;
+    int listener = listen_at("127.0.0.1", &number);
+    connect_port(console, "127.0.0.1", number);
+    int peer = accept_peer(listener);
+    wait_for_state(console, VSP_UP);
+    struct fake_request *read = fake_new(port);
+    fake_read(read, 5);
+    fake_sleep();
+    assert_int_equal(get_status(console).state, VSP_IDLE);
+    assert_int_equal(fake_wake(), WDF_OK);
+    close(peer);
+    peer = accept_peer(listener);
+    send_text(peer, "again");
+    expect_done(read);
+    fake_free(read);
+    close(peer);
+    close(listener);
+}
+
+struct bulk {
+    int peer;
+    unsigned nap_us; /* a slow peer */
+    bool sends;
+    uint32_t wrong;
+};
+
+static uint8_t bulk_byte(size_t at)
+{
+    return (uint8_t)(at * 7 + (at >> 8) * 13 + (at >> 16));
+}
+
+static void *bulk_peer(void *argument)
+{
+    struct bulk *bulk = argument;
+    static uint8_t block[CHUNK];
+    size_t at = 0;
+    while (at < BULK) {
+        size_t want = BULK - at < sizeof(block) ? BULK - at : sizeof(block);
+        for (size_t i = 0; bulk->sends && i < want; i++)
+            block[i] = bulk_byte(at + i);
+        ssize_t count = bulk->sends ? send(bulk->peer, block, want, MSG_NOSIGNAL)
+                                    : recv(bulk->peer, block, want, 0);
+        if (count <= 0) {
+            bulk->wrong++;
+            break;
+        }
+        for (size_t i = 0; !bulk->sends && i < (size_t)count; i++)
+            bulk->wrong += block[i] != bulk_byte(at + i);
+        at += (size_t)count;
+        if (bulk->nap_us)
+            usleep(bulk->nap_us);
+    }
+    return NULL;
+}
+
+static void move_bulk(bool peer_sends, unsigned nap_us)
+{
+    static uint8_t block[CHUNK];
+    pthread_t thread;
+    struct bulk bulk = {.peer = connected_peer("127.0.0.1"), .nap_us = nap_us, .sends = peer_sends};
+    assert_int_equal(pthread_create(&thread, NULL, bulk_peer, &bulk), 0);
+    for (size_t at = 0; at < BULK;) {
+        size_t want = BULK - at < sizeof(block) ? BULK - at : sizeof(block);
+        struct fake_request *request = fake_new(port);
+        for (size_t i = 0; !peer_sends && i < want; i++)
+            block[i] = bulk_byte(at + i);
+        if (peer_sends)
+            fake_read(request, want);
+        else
+            fake_write(request, block, want);
+        expect_done(request);
+        assert_int_equal(request->information, want);
+        for (size_t i = 0; peer_sends && i < want; i++)
+            bulk.wrong += request->data[i] != bulk_byte(at + i);
+        at += want;
+        fake_free(request);
+    }
+    pthread_join(thread, NULL);
+    assert_int_equal(bulk.wrong, 0);
+    close(bulk.peer);
+}
+
+static void test_bulk_in(void **state)
+{
+    (void)state;
+    move_bulk(true, 0);
+}
+
+static void test_bulk_out(void **state)
+{
+    (void)state;
+    move_bulk(false, 0);
+}
+
+static void test_bulk_to_a_slow_peer(void **state)
+{
+    (void)state;
+    move_bulk(false, 500);
+}
+
+static void test_unread_bytes_stop_the_sender(void **state)
+{
+    static uint8_t block[CHUNK];
+    size_t sent = 0;
+    (void)state;
+    int peer = connected_peer("127.0.0.1");
+    for (int tries = 0; tries < 200; tries++) { /* until queue and both windows are full */
+        ssize_t count = send(peer, block, sizeof(block), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (count > 0)
+            sent += (size_t)count;
+        else
+            sleep_ms(1);
+    }
+    assert_int_equal(get_status(console).in_queue, 64 * 1024);
+    shutdown(peer, SHUT_WR);
+    set_timeouts(port, 0, 0, 1000);
+    size_t got = 0;
+    while (got < sent) {
+        struct fake_request *read = fake_new(port);
+        fake_read(read, 60000);
+        expect_done(read);
+        assert_true(read->information > 0);
+        got += read->information;
+        fake_free(read);
+    }
+    assert_int_equal(got, sent);
+    close(peer);
+}
+
+/* Many threads send and cancel at once while the line loses and finds its peer. */
+static atomic_bool over;
+
+static void *hammer(void *argument)
+{
+    unsigned seed = *(unsigned *)argument;
+    while (!atomic_load(&over)) {
+        struct fake_request *request = fake_new(port);
+        switch (rand_r(&seed) % 4) {
+        case 0:
+            fake_read(request, 1 + (size_t)rand_r(&seed) % 50);
+            break;
+        case 1:
+            fake_write(request, "0123456789012345678901234567890123456789", 40);
+            break;
+        case 2:
+            fake_control(request, SERIAL_WAIT_ON_MASK, NULL, 0, 4);
+            break;
+        default:
+            fake_control(request, SERIAL_PURGE, &(uint32_t){1 + (uint32_t)rand_r(&seed) % 15}, 4,
+                         0);
+            break;
+        }
+        for (int i = 0; i < rand_r(&seed) % 3; i++)
+            sched_yield();
+        fake_cancel(request);
+        expect_done(request);
+        fake_free(request);
+    }
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    enum { THREADS = 4, ROUNDS = 25 };
+    pthread_t threads[THREADS];
+    unsigned seeds[THREADS] = {1, 2, 3, 4};
+    uint32_t mask = 0x1ff;
+    uint16_t number = 0;
+    char drop[4096];
+    (void)state;
+    atomic_store(&over, false);
+    set_timeouts(port, 1, 0, 2);
+    assert_int_equal(control(port, SERIAL_SET_WAIT_MASK, &mask, 4, NULL, 0), 0);
+    int listener = listen_at("127.0.0.1", &number);
+    connect_port(console, "127.0.0.1", number);
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, hammer, &seeds[i]), 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        int peer = accept_peer(listener);
+        for (int i = 0; i < 10; i++) {
+            send_text(peer, "some bytes for whoever reads");
+            (void)!recv(peer, drop, sizeof(drop), MSG_DONTWAIT);
+        }
+        if (round % 2)
+            reset_peer(peer);
+        else
+            close(peer);
+        control(console, VSP_RECONNECT, NULL, 0, NULL, 0);
+    }
+    atomic_store(&over, true);
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(fake_pending(), 0);
+    close(listener);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_both, close_both)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_both_directions),
+        TEST(test_ipv6),
+        TEST(test_name_is_looked_up),
+        TEST(test_unknown_name_is_a_problem_not_an_end),
+        TEST(test_peer_refuses_then_is_there),
+        TEST(test_peer_closes_and_returns),
+        TEST(test_write_waits_for_the_connection),
+        TEST(test_offline_writes_as_set),
+        TEST(test_listener),
+        TEST(test_second_peer_takes_over),
+        TEST(test_port_in_use_is_said),
+        TEST(test_connection_when_open),
+        TEST(test_sleep_and_resume),
+        TEST(test_bulk_in),
+        TEST(test_bulk_out),
+        TEST(test_bulk_to_a_slow_peer),
+        TEST(test_unread_bytes_stop_the_sender),
+        TEST(test_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static const char *const level_names[] = {"all", "detail", "info", "warning", "error"};
+
+static void put(struct log *log, const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        log->text[log->written++ % LOG_SIZE] = text[i];
+}
+
+void log_line(struct log *log, uint32_t level, uint64_t microseconds, const char *format, ...)
+{
+    char line[LOG_LINE_MAX];
+    uint32_t last = sizeof(level_names) / sizeof(level_names[0]) - 1;
+    if (level < log->level)
+        return;
+    unsigned long long ms = microseconds / 1000;
+    int used = snprintf(line, sizeof(line), "%llu.%03u %s: ", ms / 1000, (unsigned)(ms % 1000),
+                        level_names[level < last ? level : last]);
+    va_list arguments;
+    va_start(arguments, format);
+    int more = vsnprintf(line + used, sizeof(line) - (size_t)used - 1, format, arguments);
+    va_end(arguments);
+    size_t room = sizeof(line) - (size_t)used - 2;
+    size_t size = (size_t)used + (more < 0 ? 0 : (size_t)more < room ? (size_t)more : room);
+    line[size++] = '\n';
+    put(log, line, size);
+}
+
+size_t log_read(const struct log *log, uint64_t *position, char *text, size_t size)
+{
+    uint64_t oldest = log->written > LOG_SIZE ? log->written - LOG_SIZE : 0;
+    size_t count = 0;
+    if (*position < oldest || *position > log->written)
+        *position = oldest;
+    while (count < size && *position < log->written)
+        text[count++] = log->text[(*position)++ % LOG_SIZE];
+    return count;
+}
