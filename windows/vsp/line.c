@@ -557,7 +557,7 @@ void line_read(struct line *line, struct line_request *request)
 {
     os_lock(line->os);
     uint64_t now = os_now();
-    LOG(line, VSP_LOG_ALL, "read %zu", request->serial.size);
+    LOG(line, VSP_LOG_ALL, "read %u", (unsigned)request->serial.size);
     serial_read(&line->port, now, &request->serial);
     submitted(line, now, request);
 }
@@ -566,7 +566,7 @@ void line_write(struct line *line, struct line_request *request)
 {
     os_lock(line->os);
     uint64_t now = os_now();
-    LOG(line, VSP_LOG_ALL, "write %zu", request->serial.size);
+    LOG(line, VSP_LOG_ALL, "write %u", (unsigned)request->serial.size);
     serial_write(&line->port, now, &request->serial);
     submitted(line, now, request);
 }

@@ -18,9 +18,9 @@ void log_line(struct log *log, uint32_t level, uint64_t microseconds, const char
     uint32_t last = sizeof(level_names) / sizeof(level_names[0]) - 1;
     if (level < log->level)
         return;
-    unsigned long long ms = microseconds / 1000;
-    int used = snprintf(line, sizeof(line), "%llu.%03u %s: ", ms / 1000, (unsigned)(ms % 1000),
-                        level_names[level < last ? level : last]);
+    uint64_t ms = microseconds / 1000;
+    int used = snprintf(line, sizeof(line), "%lu.%03u %s: ", (unsigned long)(ms / 1000),
+                        (unsigned)(ms % 1000), level_names[level < last ? level : last]);
     va_list arguments;
     va_start(arguments, format);
     int more = vsnprintf(line + used, sizeof(line) - (size_t)used - 1, format, arguments);
