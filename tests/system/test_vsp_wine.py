@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The driver as Windows programs see it: htsvsp.dll behind \\\\.\\COM77 under Wine, by a test driver that
 does what the system's reflector does (tests/windows/reflector.c)."""
+import json
 import pathlib
+import re
+import socket
 
 import pytest
 
 from wine import ROOT, windows_path
 
 BUILD = pathlib.Path(ROOT, "build/driver")
+CONTROL = BUILD / "windows/control/vspControl.exe"
 CLIENT = BUILD / "tests/windows/vsp_client.exe"
 
 
@@ -24,6 +28,7 @@ def port(wine_session):
         done = wine_session.run(CLIENT, name)
         assert done.returncode == 0, done.stdout.decode()
 
+    run.wine = wine_session
     yield run
     run("remove")  # unloads: every request has ended, or the stand-in framework aborts
     hold.kill()
@@ -34,3 +39,68 @@ def port(wine_session):
                                   "listener", "bulk"])
 def test_port(port, name):
     port(name)
+
+
+def vsp_control(port, *arguments, code=0, device=True):
+    """vspControl's output, both streams; the last argument group names the port's interface."""
+    if device:
+        arguments += ("--device", "\\\\.\\VspTest")
+    done = port.wine.run(CONTROL, *arguments)
+    text = (done.stdout + done.stderr).decode().replace("\r", "")
+    assert done.returncode == code, text
+    return text
+
+
+def test_control_sets_and_shows(port):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        number = listener.getsockname()[1]
+        vsp_control(port, "set", "--connect", f"127.0.0.1:{number}", "--when", "always", "--retry", "1")
+        peer, _ = listener.accept()
+        peer.sendall(b"nobody listens")
+        text = vsp_control(port, "doctor")
+        assert re.search(r"COM77  tcp:127.0.0.1:\d+  connected", text) and "14 received while no program" in text
+        status = json.loads(vsp_control(port, "status", "--json"))
+        assert status["state"] == "connected" and status["peer"] == f"127.0.0.1:{number}" and status["dcd"]
+        assert status["received"] == 14 and status["discarded"] == 14 and not status["open"]
+        peer.close()
+    text = vsp_control(port, "doctor", code=1)
+    assert "nothing listens at the port" in text
+    assert "connected: 127.0.0.1" in vsp_control(port, "log")
+    text = vsp_control(port, "set", "--listen", "[::1]:0")
+    assert "tcp-listen:[::1]:0" in text
+    assert "nobody has connected" in vsp_control(port, "doctor", code=1)
+
+
+@pytest.mark.parametrize("arguments,says", [
+    (("set", "--connect", "host"), "is no HOST:PORT"),
+    (("set", "--connect", "fe80::1:7001"), "[ADDRESS]:PORT"),
+    (("set", "--listen", "70000"), "is no [ADDRESS:]PORT"),
+    (("set", "--when", "sometimes"), "always open dtr"),
+    (("set", "--retry", "soon"), "must be a number"),
+    (("set", "--connect", "a:1", "--listen", "2"), "exclude each other"),
+    (("set", "COM77", "what"), "what is 'what'?"),
+])
+def test_control_refuses_bad_usage(port, arguments, says):
+    assert says in vsp_control(port, *arguments, code=2)
+
+
+def test_control_without_a_port(port):
+    assert "no htsvsp port runs" in vsp_control(port, "status", code=1, device=False)
+    assert "is no command" in vsp_control(port, "frobnicate", code=2, device=False)
+    assert "usage: vspControl" in vsp_control(port, "--help", device=False)
+    assert "--connect HOST:PORT" in vsp_control(port, "add", code=1, device=False)
+
+
+def test_options_of_the_first_control(port):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        number = listener.getsockname()[1]
+        text = vsp_control(port, "-c", "-p", str(number), "-i", "127.0.0.1")
+        assert "COM77 configured" in text
+        listener.accept()[0].close()
+    vsp_control(port, "-w", "7")
+    vsp_control(port, "-t", "1")
+    text = vsp_control(port, "-r")
+    assert "wait units: 7" in text and "trace level: 1" in text
+    assert "COM77 stopped" in vsp_control(port, "--stop")
+    vsp_control(port, "-c", "-p", "1", code=1)  # without an address
+    vsp_control(port, "-c", "-s", code=2)

@@ -50,6 +50,8 @@ static void put(struct der *der, const void *bytes, size_t size)
     if (size > der->at)
         abort(); /* DER_MAX is far above what CATALOG_FILES_MAX files take */
     der->at -= size;
+    if (!size)
+        return; /* with nothing there is nowhere to copy from */
     memcpy(der->bytes + der->at, bytes, size);
 }
 
