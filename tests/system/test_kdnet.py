@@ -4,6 +4,7 @@
 import gzip
 import os
 import pathlib
+import pty
 import random
 import re
 import select
@@ -289,6 +290,34 @@ def test_where_a_key_comes_from(tmp_path, monkeypatch):
     port = free_port()
     with sim(f"kdnet-target:host=127.0.0.1,port={port},key-file={commented}"):
         assert "simkernel" in debug(f"kdnet-host:port={port}", "lm; qd", "--key-file", str(made))
+
+
+def read_until(terminal, text):
+    got = b""
+    while text not in got:
+        assert select.select([terminal], [], [], PATIENCE)[0], f"no {text!r} in {got!r}"
+        got += os.read(terminal, 4096)
+    return got
+
+
+def test_a_person_at_the_terminal_is_asked_and_the_key_is_not_shown(monkeypatch):
+    monkeypatch.delenv("KDWIRE_KDNET_KEY")
+    port = free_port()
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(KDWIRE, [KDWIRE, "debug", f"kdnet-host:port={port}", "-c", "lm; qd"])
+    shown = read_until(terminal, b"KDNET key (w.x.y.z): ")
+    os.write(terminal, KEY.encode() + b"\n")
+    with sim(f"kdnet-target:host=127.0.0.1,port={port}", env={**os.environ, "KDWIRE_KDNET_KEY": KEY}):
+        shown += read_until(terminal, b"simhal.dll")
+        while True:  # until the program closes its end
+            try:
+                shown += os.read(terminal, 4096)
+            except OSError:
+                break
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert KEY.encode() not in shown
 
 
 @pytest.mark.parametrize("command", [("debug", "kdnet-target:host=h"), ("sim", "kdnet-host:"),
