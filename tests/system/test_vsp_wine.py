@@ -2,17 +2,32 @@
 """The driver as Windows programs see it: htsvsp.dll behind \\\\.\\COM77 under Wine, by a test driver that
 does what the system's reflector does (tests/windows/reflector.c)."""
 import json
+import os
 import pathlib
 import re
 import socket
+import subprocess
 
 import pytest
 
-from wine import ROOT, windows_path
+from wine import PREFIX, ROOT, windows_path
 
 BUILD = pathlib.Path(ROOT, "build/driver")
 CONTROL = BUILD / "windows/control/vspControl.exe"
 CLIENT = BUILD / "tests/windows/vsp_client.exe"
+
+
+def install(wine):
+    """Starts the test driver. Wine's service manager has been seen to hang once when it was started on a
+    machine with a load of 15: a second attempt says whether it is the driver."""
+    arguments = ("install", windows_path(BUILD / "tests/windows/vsptest.sys"),
+                 windows_path(BUILD / "windows/vsp/htsvsp.dll"))
+    try:
+        return wine.run(CLIENT, *arguments)
+    except subprocess.TimeoutExpired:
+        subprocess.run(["wineserver", "-k"], env={**os.environ, "WINEPREFIX": str(PREFIX)}, check=False)
+        wine.start(CLIENT, "hold")
+        return wine.run(CLIENT, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +35,7 @@ def port(wine_session):
     if not CLIENT.exists():
         pytest.skip("build/driver is not built (tools/build does)")
     hold = wine_session.start(CLIENT, "hold")
-    done = wine_session.run(CLIENT, "install", windows_path(BUILD / "tests/windows/vsptest.sys"),
-                            windows_path(BUILD / "windows/vsp/htsvsp.dll"))
+    done = install(wine_session)
     assert done.returncode == 0, done.stdout.decode()
 
     def run(name):
@@ -52,16 +66,18 @@ def vsp_control(port, *arguments, code=0, device=True):
 
 
 def test_control_sets_and_shows(port):
+    before = json.loads(vsp_control(port, "status", "--json"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         number = listener.getsockname()[1]
         vsp_control(port, "set", "--connect", f"127.0.0.1:{number}", "--when", "always", "--retry", "1")
         peer, _ = listener.accept()
         peer.sendall(b"nobody listens")
         text = vsp_control(port, "doctor")
-        assert re.search(r"COM77  tcp:127.0.0.1:\d+  connected", text) and "14 received while no program" in text
+        assert re.search(r"COM77  tcp:127.0.0.1:\d+  connected", text) and "received while no program" in text
         status = json.loads(vsp_control(port, "status", "--json"))
         assert status["state"] == "connected" and status["peer"] == f"127.0.0.1:{number}" and status["dcd"]
-        assert status["received"] == 14 and status["discarded"] == 14 and not status["open"]
+        assert status["received"] - before["received"] == 14
+        assert status["discarded"] - before["discarded"] == 14 and not status["open"]
         peer.close()
     text = vsp_control(port, "doctor", code=1)
     assert "nothing listens at the port" in text
