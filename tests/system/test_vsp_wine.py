@@ -2,7 +2,6 @@
 """The driver as Windows programs see it: htsvsp.dll behind \\\\.\\COM77 under Wine, by a test driver that
 does what the system's reflector does (tests/windows/reflector.c)."""
 import json
-import os
 import pathlib
 import re
 import socket
@@ -10,32 +9,23 @@ import subprocess
 
 import pytest
 
-from wine import PREFIX, ROOT, windows_path
+from wine import ROOT, windows_path
 
 BUILD = pathlib.Path(ROOT, "build/driver")
 CONTROL = BUILD / "windows/control/vspControl.exe"
 CLIENT = BUILD / "tests/windows/vsp_client.exe"
 
 
-def install(wine):
-    """Starts the test driver. Wine's service manager has been seen to hang once when it was started on a
-    machine with a load of 15: a second attempt says whether it is the driver."""
-    arguments = ("install", windows_path(BUILD / "tests/windows/vsptest.sys"),
-                 windows_path(BUILD / "windows/vsp/htsvsp.dll"))
-    try:
-        return wine.run(CLIENT, *arguments)
-    except subprocess.TimeoutExpired:
-        subprocess.run(["wineserver", "-k"], env={**os.environ, "WINEPREFIX": str(PREFIX)}, check=False)
-        wine.start(CLIENT, "hold")
-        return wine.run(CLIENT, *arguments)
-
-
 @pytest.fixture(scope="module")
 def port(wine_session):
     if not CLIENT.exists():
         pytest.skip("build/driver is not built (tools/build does)")
-    hold = wine_session.start(CLIENT, "hold")
-    done = install(wine_session)
+    # The program that is first starts Wine's services, which inherit its output and keep it open:
+    # one that nobody waits for the end of.
+    hold = wine_session.start(CLIENT, "hold", stdout=subprocess.PIPE)
+    assert hold.stdout.readline().startswith(b"holding")
+    done = wine_session.run(CLIENT, "install", windows_path(BUILD / "tests/windows/vsptest.sys"),
+                            windows_path(BUILD / "windows/vsp/htsvsp.dll"))
     assert done.returncode == 0, done.stdout.decode()
 
     def run(name):
@@ -47,6 +37,7 @@ def port(wine_session):
     run("remove")  # unloads: every request has ended, or the stand-in framework aborts
     hold.kill()
     hold.wait()
+    hold.stdout.close()
 
 
 @pytest.mark.parametrize("name", ["state", "timeouts", "events", "purge-and-cancel", "second-open", "peers",

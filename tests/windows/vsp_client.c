@@ -391,6 +391,8 @@ static void test_bulk(void)
 static void hold(void)
 {
     enum { HALF_AN_HOUR_MS = 1800 * 1000 };
+    puts("holding");
+    fflush(stdout);
     Sleep(HALF_AN_HOUR_MS);
 }
 
