@@ -1,7 +1,7 @@
 # The two commands a newcomer needs are tools/demo and tools/check; this file only makes them
 # reachable as `make demo` and `make check`. The build itself is Meson's.
 
-.PHONY: all check demo bench fuzz images clean
+.PHONY: all check demo bench fuzz images clean install-wireshark install-wireshark-system
 
 all:
 	tools/build
@@ -15,5 +15,9 @@ fuzz:
 	tools/fuzz
 images:
 	tools/images
+install-wireshark: all
+	tools/install-wireshark
+install-wireshark-system: all
+	tools/install-wireshark --system
 clean:
 	rm -rf build build-* dist

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from relay_ends import KDWIRE, Recording, wait_until
-from wireshark_run import PLUGIN, Tshark, open_folder
+from wireshark_run import PLUGIN, ROOT, Tshark, open_folder
 
 pytestmark = pytest.mark.skipif(not PLUGIN, reason="the plugin is not built")
 
@@ -131,3 +131,21 @@ def test_observing_a_relay_that_runs(folder, sim):
             data += chunk
     assert Recording(data).sent[0] and Recording(data).sent[1]
     assert capture.wait(20) == 1  # and says that the recording ended
+
+
+def test_installing_for_all_users_and_removing(folder):
+    """Where this machine's Wireshark looks, below DESTDIR."""
+    script = ROOT / "tools/install-wireshark"
+    if not (ROOT / "dist/wireshark/version").exists():
+        pytest.skip("tools/build has not filled dist/")
+    environment = {**os.environ, "DESTDIR": str(folder)}
+
+    def files():
+        return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    subprocess.run([script, "--system"], env=environment, check=True, capture_output=True)
+    names = [name.rsplit("/", 1)[1] for name in files()]
+    assert {"kdwire.so", "kdwire-extcap", "colorfilters", "preferences"} <= set(names)
+    assert any(name.endswith("epan/kdwire.so") for name in files())
+    subprocess.run([script, "--system", "--remove"], env=environment, check=True,
+                   capture_output=True)
+    assert files() == []
