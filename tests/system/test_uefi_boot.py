@@ -118,27 +118,15 @@ def test_loaded_in_the_shell_and_then_as_a_driver_before_the_console():
         assert b"hello" not in debugger.noise[text:], "the console must not come to COM1 later"
 
 
-def option_rom(image):
-    """A PCI option ROM with an EFI image for QEMU's virtio-rng (PCI firmware specification 3.0, 5.1)."""
-    structure, header, data = 0x1C, 0x38, image.read_bytes()
-    units = -(-(header + len(data)) // 512)
-    rom = struct.pack("<HHIHHH8xHH", 0xAA55, units, 0x0EF1, 12, 0x8664, 0, header, structure).ljust(structure, b"\0")
-    rom += struct.pack("<4sHHHHB3BHHBBH", b"PCIR", 0x1AF4, 0x1005, 0, 0x1C, 3, 0, 0, 0xFF, units, 0, 3, 0x80, 0)
-    return (rom.ljust(header, b"\0") + data).ljust(units * 512, b"\0")
-
-
-def test_in_an_option_rom():
-    """Started while PCI is enumerated: before the console, and before ACPI names the port."""
+def test_in_an_option_rom(tmp_path):
+    """Started while the bus is connected, before the console; ACPI names the port."""
     skip_without_qemu()
-    with tempfile.TemporaryDirectory(prefix="kdwire-rom-") as top:
-        rom = pathlib.Path(top, "windbg.rom")
-        rom.write_bytes(option_rom(image("windbg")))
-        extra = acpi(pathlib.Path(top), dbg2_table(0x2F8)) + ["-device", f"virtio-rng-pci,romfile={rom}"]
-        with volume({"EFI/BOOT/BOOTX64.EFI": image("hello")}) as disk, \
-             qemu.Machine(disk=disk, kd_port=2, extra=extra,
-                          fw_cfg={"opt/kdwire/config": config_text({"port": "dbg2"}).encode()}) as m:
-            debugger = boot_to_hello(m)
-            assert not debugger.noise, "not one byte of the console may come to the debugger's port"
+    extra = acpi(tmp_path, dbg2_table(0x2F8)) + ["-device", f"virtio-rng-pci,romfile={image('windbg').with_suffix('.rom')}"]
+    with volume({"EFI/BOOT/BOOTX64.EFI": image("hello")}) as disk, \
+         qemu.Machine(disk=disk, kd_port=2, extra=extra,
+                      fw_cfg={"opt/kdwire/config": config_text({"port": "dbg2"}).encode()}) as m:
+        debugger = boot_to_hello(m)
+        assert not debugger.noise, "not one byte of the console may come to the debugger's port"
 
 
 # ---- kdboot.efi --------------------------------------------------------------------------------
