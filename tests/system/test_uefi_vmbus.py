@@ -17,7 +17,7 @@ import pytest
 
 from uefi import kd as k
 from uefi import qemu
-from uefi.session import BUILD, ROOT, Session, config_text, image, snapshots
+from uefi.session import ROOT, Session, config_text, image, snapshots, symbol_offset
 
 HVSIM = pathlib.Path(os.environ.get("KDWIRE_LINUX_BUILD", ROOT / "build" / "linux")) / "tests" / "hvsim" / "hvsim-qemu"
 MEMORY = 128                    # MiB, as the snapshots have
@@ -25,25 +25,17 @@ WINDOWS_2016, WINDOWS_2019, WINDOWS_2022 = 4, 7, 8
 MEGABYTE = 1 << 20
 
 
-def engine_symbols():
-    """Offsets of windbg.efi's functions, from the linker's map."""
-    text = (BUILD / "windbg.map").read_text(errors="replace")
-    return {name: int(at, 16) for name, at in
-            re.findall(r"^ [0-9a-f]{4}:[0-9a-f]{8}\s+(\w+)\s+([0-9a-f]{16})", text, re.M)}
-
-
 class Host:
     """hvsim-qemu: the Hyper-V host of one machine."""
 
     def __init__(self, machine, directory, host, mode):
         said = dict(re.findall(r"^hvfw: (\w+)=([0-9a-f]+)$", machine.wait_debug("hvfw: ready"), re.M))
-        symbols = engine_symbols()
         engine = int(said["engine"], 16)
         self.door = str(directory / "pipe")
         self.lines = []
         self.process = subprocess.Popen(
             [HVSIM, machine.path("gdb"), str(directory / "ram"), said["pages"], said["event"], said["release"],
-             *(f"{engine + symbols[name]:x}" for name in ("safe_read_msr", "safe_write_msr", "vmbus_x86_cpuid")),
+             *(f"{engine + symbol_offset('windbg', name):x}" for name in ("safe_read_msr", "safe_write_msr", "vmbus_x86_cpuid")),
              self.door, str(host), mode],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.wait("running")
