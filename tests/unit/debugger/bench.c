@@ -60,15 +60,9 @@ static struct sim_fault *new_wire(const char *faults, uint64_t seed)
     return wire;
 }
 
-void bench_init(struct bench *b, const struct sim_config *machine, const char *faults,
-                uint64_t seed)
+static void start_machine(struct bench *b, const struct sim_session_config *config)
 {
-    struct sim_session_config config = {0};
-    memset(b, 0, sizeof *b);
-    counted = b;
-    if (machine != NULL)
-        config.machine = *machine;
-    assert_int_equal(sim_session_init(&b->sim, &config), 0);
+    assert_int_equal(sim_session_init(&b->sim, config), 0);
     assert_int_equal(
         sim_map(&b->sim.machine, SCRATCH_BASE, SCRATCH_SIZE, SIM_R | SIM_W, &b->scratch), 0);
     ops = *sim_machine_ops();
@@ -77,12 +71,30 @@ void bench_init(struct bench *b, const struct sim_config *machine, const char *f
     ops.write_msr = count_write_msr;
     ops.write_io = count_write_io;
     ops.read_io = count_read_io;
-    kd_target_init(&b->sim.target, &config.target, &ops, &b->sim.machine);
+    kd_target_init(&b->sim.target, &config->target, &ops, &b->sim.machine);
+    sim_session_line(&b->sim, b->now, true);
+}
+
+void bench_init(struct bench *b, const struct sim_config *machine, const char *faults,
+                uint64_t seed)
+{
+    struct sim_session_config config = {0};
+    memset(b, 0, sizeof *b);
+    counted = b;
+    if (machine != NULL)
+        config.machine = *machine;
     b->to_target = new_wire(faults, 2 * seed);
     b->to_debugger = new_wire(faults, 2 * seed + 1);
     b->now = 1000000;
     kd_debugger_init(&b->debugger, NULL);
-    sim_session_line(&b->sim, b->now, true);
+    start_machine(b, &config);
+}
+
+void bench_power_cycle(struct bench *b, bool boot_stop)
+{
+    const struct sim_session_config config = {.boot_stop = boot_stop};
+    sim_session_close(&b->sim);
+    start_machine(b, &config);
 }
 
 void bench_close(struct bench *b)
@@ -237,7 +249,7 @@ static void turn(struct bench *b)
     if (b->middle)
         next = earlier(next, b->middle->deadline(b->middle->context));
     if (kd_target_state(&b->sim.target) != KD_TARGET_STOPPED)
-        next = earlier(next, b->now + RUN_STEP_US);
+        next = earlier(next, b->now + (b->run_step_us ? b->run_step_us : RUN_STEP_US));
     next = earlier(next, b->now + 100000);
     b->now = next > b->now ? next : b->now + 1;
 }

@@ -37,7 +37,8 @@ struct bench {
     struct sim_fault *to_target, *to_debugger;
     const struct bench_middle *middle; /* NULL: the wires meet the other end directly */
     uint64_t now;
-    uint8_t *scratch; /* the target's memory at SCRATCH_BASE */
+    uint64_t run_step_us; /* per turn while the target runs; 0 = the default */
+    uint8_t *scratch;     /* the target's memory at SCRATCH_BASE */
     struct counts counts;
 
     bool done, stopped, lost, detached;
@@ -50,6 +51,8 @@ struct bench {
 void bench_init(struct bench *bench, const struct sim_config *machine, const char *faults,
                 uint64_t seed);
 void bench_close(struct bench *bench);
+/* The machine is switched off and on; with BOOT_STOP it then reports its modules and stops. */
+void bench_power_cycle(struct bench *bench, bool boot_stop);
 /* From now on the wire is a good one. */
 void bench_mend(struct bench *bench);
 

@@ -211,6 +211,64 @@ static void reboot_is_told(void **state)
     free_bench(b);
 }
 
+/* One request of several kinds, by NUMBER. */
+static int start_request(struct bench *b, unsigned number, uint8_t *memory, size_t size)
+{
+    static struct kd_debugger_version version;
+    switch (number) {
+    case 0:
+        return kd_debugger_read(&b->debugger, b->now, KD_SPACE_VIRTUAL, 0, SCRATCH_BASE, memory,
+                                size);
+    case 1:
+        return kd_debugger_get_version(&b->debugger, b->now, &version);
+    case 2:
+        return kd_debugger_get_context(&b->debugger, b->now, 0, memory);
+    case 3:
+        return kd_debugger_write_io(&b->debugger, b->now, 0x1000, 4, 1);
+    case 4:
+        return kd_debugger_continue2(&b->debugger, b->now, KD_DBG_CONTINUE, true, KD_DR7_NONE);
+    default:
+        return kd_debugger_write_breakpoint(&b->debugger, b->now, SIM_KERNEL_BASE + SIM_RVA_FIB);
+    }
+}
+
+/* The machine is switched off and on, silently or with a stop at its start, or the debugger is
+ * replaced, each in the middle of a request: that ends, and the next one finds a stopped target. */
+static void survives_restarts_of_either_end(void **state)
+{
+    enum { SEEDS = 9, RESTARTS = 18, REQUESTS = 6 };
+    static const char *const wires[] = {"drop=0", "all=1%", "all=3%"};
+    static uint8_t memory[9000];
+    (void)state;
+    for (unsigned seed = 0; seed < SEEDS; seed++) {
+        struct bench *b = calloc(1, sizeof *b);
+        assert_non_null(b);
+        bench_init(b, NULL, wires[seed % 3], seed);
+        b->run_step_us = 20000;
+        bench_attach(b);
+        for (unsigned i = 0; i < RESTARTS; i++) {
+            unsigned request = (seed + i) % REQUESTS;
+            b->done = false;
+            assert_int_equal(start_request(b, request, memory, sizeof memory), KD_OK);
+            if ((seed + i / REQUESTS) % 3 == 2) {
+                kd_debugger_init(&b->debugger, NULL);
+                bench_attach(b);
+            } else {
+                bench_power_cycle(b, (seed + i / REQUESTS) % 3 == 1);
+                assert_true(bench_until(b, &b->done, 120));
+                bench_break_in(b);
+            }
+            /* A request from before may have let the new machine go as far as its next stop. */
+            int result = bench_finish(b, start_request(b, 0, memory, 8));
+            if (result == KD_E_RESET)
+                result = bench_finish(b, start_request(b, 0, memory, 8));
+            assert_int_equal(result, KD_OK);
+        }
+        bench_close(b);
+        free(b);
+    }
+}
+
 /* ---- targets made by hand ---- */
 
 struct hand {
@@ -468,12 +526,9 @@ static void forgotten_port_write_is_not_repeated(void **state)
     free(h);
 }
 
-/* The stop crosses our RESET on the wire: a port write sent at once would go out again with the id
- * of the new count, and nobody could tell it from a second one. */
-static void a_request_waits_for_the_answer_to_a_reset(void **state)
+/* A stop crosses our RESET on the wire, and a port is written at once. */
+static void hand_cross(struct hand *h)
 {
-    (void)state;
-    struct hand *h = new_hand();
     assert_int_equal(kd_debugger_continue(&h->d, h->now, KD_DBG_CONTINUE), KD_OK);
     hand_settle(h);
     hand_control(h, KD_PACKET_ACKNOWLEDGE, KD_ID_INITIAL);
@@ -485,6 +540,15 @@ static void a_request_waits_for_the_answer_to_a_reset(void **state)
     hand_stop(h, 0x2000);
     assert_int_equal(kd_debugger_write_io(&h->d, h->now, 0x64, 1, 0xFE), KD_OK);
     hand_settle(h);
+}
+
+/* Sent at once it would go out again with the id of the new count, and nobody could tell it from a
+ * second one. */
+static void a_request_waits_for_the_answer_to_a_reset(void **state)
+{
+    (void)state;
+    struct hand *h = new_hand();
+    hand_cross(h);
     assert_null(hand_request(h));
     hand_control(h, KD_PACKET_RESET, 0);
     h->sent_id = KD_ID_INITIAL;
@@ -500,15 +564,7 @@ static void a_request_does_not_wait_for_ever_for_the_answer_to_a_reset(void **st
 {
     (void)state;
     struct hand *h = new_hand();
-    assert_int_equal(kd_debugger_continue(&h->d, h->now, KD_DBG_CONTINUE), KD_OK);
-    hand_settle(h);
-    hand_control(h, KD_PACKET_ACKNOWLEDGE, KD_ID_INITIAL);
-    kd_debugger_break_in(&h->d, h->now);
-    hand_time(h, 1000000 + 1);
-    h->out_size = 0;
-    hand_stop(h, 0x2000);
-    assert_int_equal(kd_debugger_write_io(&h->d, h->now, 0x64, 1, 0xFE), KD_OK);
-    hand_settle(h);
+    hand_cross(h);
     hand_time(h, 1000000);
     assert_non_null(hand_request(h));
     free(h);
@@ -854,6 +910,7 @@ int main(void)
         cmocka_unit_test(switches_processors),
         cmocka_unit_test(tells_prints_prompts_and_modules),
         cmocka_unit_test(reboot_is_told),
+        cmocka_unit_test(survives_restarts_of_either_end),
         cmocka_unit_test(silence_ends_a_request),
         cmocka_unit_test(a_lost_target_is_sought_with_reset_first),
         cmocka_unit_test(a_target_that_runs_again_is_not_taken_for_stopped),
