@@ -489,7 +489,7 @@ static void say_goodbye(void)
 {
     struct kd_target_image image;
 
-    if (engine.gone || !kd_target_attached(&engine.target))
+    if (engine.wire.ops == NULL || !kd_target_attached(&engine.target))
         return;
     memset(&image, 0, sizeof image);
     image.program_counter = engine.frame->rip;
@@ -505,7 +505,7 @@ static uint64_t serve_call(uint64_t service, void *argument)
     struct engine_text *text = argument;
     uint64_t result = ENGINE_DONE;
 
-    if (engine.gone || engine.wire.ops == NULL)
+    if (engine.gone || (engine.wire.ops == NULL && service != ENGINE_GOODBYE))
         return ENGINE_NO_DEBUGGER;
     switch (service) {
     case ENGINE_ATTACH:

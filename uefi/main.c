@@ -108,9 +108,9 @@ static void leave_vmbus(void)
 {
     if (!on_vmbus())
         return;
-    if (vmbus_port_alive())
-        (void)engine_call(ENGINE_GOODBYE, NULL);
-    engine.gone = true;
+    if (!vmbus_port_alive())
+        engine.wire.ops = NULL; /* too late to say anything, not to take the breakpoints out */
+    (void)engine_call(ENGINE_GOODBYE, NULL);
     engine.wire.ops = NULL;
     vmbus_port_leave();
 }

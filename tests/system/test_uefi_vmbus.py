@@ -75,7 +75,7 @@ class Host:
 class VmbusSession(Session):
     """As Session, with the debugger at the host's end of a VMBus pipe."""
 
-    def __init__(self, command="nothing", host=WINDOWS_2022, mode="pipe", attach=True, **changes):
+    def __init__(self, command="nothing", host=WINDOWS_2022, mode="pipe", attach=True, early=False, **changes):
         if not HVSIM.exists():
             pytest.skip(f"{HVSIM} is not built")
         restore = snapshots().restore
@@ -85,6 +85,8 @@ class VmbusSession(Session):
         files = {"opt/kd/go": b"1", "opt/kd/windbg.efi": image("hvfw"), "opt/kd/engine.efi": image("windbg"),
                  "opt/kd/app.efi": image("guest_test"), "opt/kd/app.options": command.encode(),
                  "opt/kd/child.efi": image("hello"), "opt/kdwire/config": config_text(changes).encode()}
+        if early:
+            files["opt/kd/early"] = b"1"
         ram = self.directory / "ram"
         extra = ["-object", f"memory-backend-file,id=pc.ram,size={MEMORY}M,mem-path={ram},share=on,"
                             "x-use-canonical-path-for-ramblock-id=off",
@@ -152,6 +154,21 @@ def test_a_whole_session():
         counted = s.host.summary()
         assert counted["violations"] == 0, counted["violation"]
         assert counted["unloads"] == 1 and counted["sint"] == 5
+
+
+def test_the_firmware_leaves_first():
+    """The hypercall page is gone before the engine hears of ExitBootServices: it must not call it."""
+    with VmbusSession("ebs", early=True) as s:
+        handle = s.kd.set_breakpoint(s.kd.version()["kern_base"] + 0x1000)
+        assert handle
+        s.kd.go()
+        s.host.wait("exit with the client on the bus")
+        assert s.machine.wait_end() == 0
+        text = s.machine.debug_text()
+        assert "guest: left boot services 0" in text and "guest: after boot services" in text
+        counted = s.host.summary()
+        assert counted["violations"] == 0, counted["violation"]
+        assert counted["unloads"] == 0
 
 
 def test_breakpoint_and_steps():

@@ -4,7 +4,8 @@
  * tests/system/test_uefi_vmbus.py. It provides the pages that the real one owns, loads the engine
  * from fw_cfg (opt/kd/engine.efi, options opt/kd/engine.options) and holds until the simulated host
  * (tests/hvsim/qemu.c) has taken over the engine's privileged instructions. At ExitBootServices it
- * takes everything down, as the real one does.
+ * takes everything down, as the real one does; with the fw_cfg file opt/kd/early before the engine
+ * hears of it.
  */
 #include "common.h"
 
@@ -13,6 +14,7 @@ enum { PAGES = 3 };
 /* The host's debugger stops here: it has a breakpoint on it. */
 __attribute__((noinline)) void hvfw_event(uint64_t number);
 
+static const EFI_GUID before_exit_guid = EFI_EVENT_GROUP_BEFORE_EXIT_BOOT_SERVICES;
 static volatile uint64_t released;
 
 __attribute__((noinline)) void hvfw_event(uint64_t number)
@@ -53,6 +55,8 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
     EFI_HANDLE engine;
     EFI_EVENT event;
     EFI_STATUS status;
+    UINTN size;
+    void *data;
 
     common_init(image, system);
     status = boot_services->AllocatePages(AllocateAnyPages, EfiBootServicesCode, PAGES, &pages);
@@ -76,5 +80,12 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
         ;
     status = boot_services->StartImage(engine, NULL, NULL);
     say_hex("hvfw: engine returned ", status, "\n");
+    /* EDK2 notifies first whoever was registered last. OVMF of 2022 does not know the group. */
+    if (!EFI_ERROR(fw_cfg_load("opt/kd/early", &data, &size))) {
+        (void)boot_services->CreateEventEx(EVT_NOTIFY_SIGNAL, TPL_NOTIFY, on_exit_boot_services,
+                                           NULL, &before_exit_guid, &event);
+        (void)boot_services->CreateEvent(EVT_SIGNAL_EXIT_BOOT_SERVICES, TPL_NOTIFY,
+                                         on_exit_boot_services, NULL, &event);
+    }
     return status;
 }
