@@ -33,6 +33,7 @@ static const char help_text[] =
 struct hyperv {
     const char *vm, *wire, *pipe, *disk;
     bool start, undo;
+    bool parsed; /* everything is there and fits together */
     char pipe_name[NAME_MAX_BYTES + 1];
 };
 
@@ -174,7 +175,7 @@ static int parse(struct hyperv *hyperv, int argc, char **argv)
             break;
         case 'h':
             fputs(help_text, stdout);
-            return -1;
+            return CLI_DONE;
         default:
             return cli_usage_error("'%s' is no option, or its value is missing", argv[optind - 1]);
         }
@@ -198,6 +199,7 @@ static int parse(struct hyperv *hyperv, int argc, char **argv)
         return cli_usage_error("--wire: '%.40s' is none of com, vmbus and hvsock", hyperv->wire);
     if (hyperv->undo && (hyperv->start || hyperv->disk))
         return cli_usage_error("--undo goes with neither --start nor --disk");
+    hyperv->parsed = true;
     return CLI_DONE;
 }
 
@@ -206,8 +208,8 @@ int cmd_hyperv(int argc, char **argv)
     struct hyperv hyperv;
     char pipe[sizeof("\\\\.\\pipe\\") + NAME_MAX_BYTES];
     int rc = parse(&hyperv, argc, argv);
-    if (rc != CLI_DONE)
-        return rc < 0 ? CLI_DONE : rc;
+    if (!hyperv.parsed)
+        return rc;
     snprintf(pipe, sizeof(pipe), "\\\\.\\pipe\\%s", hyperv.pipe);
     puts("# For an elevated PowerShell on the Hyper-V host.");
     puts("$ErrorActionPreference = 'Stop'");
