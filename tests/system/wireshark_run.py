@@ -140,7 +140,7 @@ def block(kind, body):
 
 def pcapng(path, link_type, records):
     """RECORDS: (bytes, flags) each, a millisecond apart. Flags: 1 inbound, 2 outbound, 0 unknown."""
-    data = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    data = bytearray(block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)))
     data += block(1, struct.pack("<HHI", link_type, 0, 0))
     for number, (payload, flags) in enumerate(records):
         time = 1_700_000_000_000_000 + number * 1000
