@@ -65,8 +65,8 @@ int main(void)
     print_types();
     print_names("local status_names = ", kd_status_names());
     printf("\nlocal data_kinds = {");
-    for (uint8_t kind = 0; kind <= KD_DATA_TRACE; kind++)
-        printf("\"%s\",", kd_data_kind_name(kind));
+    for (unsigned kind = 0; kind <= KD_DATA_TRACE; kind++)
+        printf("\"%s\",", kd_data_kind_name((uint8_t)kind));
     printf("}\n");
     return 0;
 }
