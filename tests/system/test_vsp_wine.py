@@ -6,9 +6,12 @@ import pathlib
 import re
 import socket
 import subprocess
+import threading
 
 import pytest
 
+from uefi import qemu
+from uefi.session import KDWIRE, Session, symbol_offset
 from wine import ROOT, windows_path
 
 BUILD = pathlib.Path(ROOT, "build/driver")
@@ -32,7 +35,7 @@ def port(wine_session):
         done = wine_session.run(CLIENT, name)
         assert done.returncode == 0, done.stdout.decode()
 
-    run.wine = wine_session
+    run.wine = wine_session  # for tests that need more
     yield run
     run("remove")  # unloads: every request has ended, or the stand-in framework aborts
     hold.kill()
@@ -111,3 +114,62 @@ def test_options_of_the_first_control(port):
     assert "COM77 stopped" in vsp_control(port, "--stop")
     vsp_control(port, "-c", "-p", "1", code=1)  # without an address
     vsp_control(port, "-c", "-s", code=2)
+
+
+class Forwarder:
+    """QEMU's serial socket as a TCP port, for one connection at a time."""
+
+    def __init__(self, path):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.path = str(path)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        peer, _ = self.listener.accept()
+        target = socket.socket(socket.AF_UNIX)
+        target.connect(self.path)
+        back = threading.Thread(target=self.copy, args=(target, peer), daemon=True)
+        back.start()
+        self.copy(peer, target)
+        back.join()
+        peer.close()
+        target.close()
+
+    @staticmethod
+    def copy(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+def debug(endpoint, commands):
+    done = subprocess.run([KDWIRE, "debug", endpoint, "--timeout", f"{qemu.PATIENCE:.0f}", "-c", commands],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=4 * qemu.PATIENCE,
+                          check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(KDWIRE is None, reason="kdwire is not built (tools/build)")
+def test_the_whole_way_to_firmware(port):
+    """kdwire debug - TCP - a Windows program - COM77 - htsvsp.dll - TCP - QEMU - windbg.efi."""
+    tick = symbol_offset("hello", "hello_tick")
+    mebibyte = "; ".join(f"dq {at:x} L2000" for at in range(0x100000, 0x200000, 0x10000))
+    with Session("break count=1", app="hello", attach=False) as session:
+        session.machine.kd.close()
+        forwarder = Forwarder(session.machine.path("kd"))
+        vsp_control(port, "set", "--connect", f"127.0.0.1:{forwarder.port}")
+        bridge = port.wine.start(CLIENT, "bridge", stdout=subprocess.PIPE)
+        number = int(bridge.stdout.readline().split()[1])
+        text = debug(f"tcp:127.0.0.1:{number}", f"g; g; bp hello+{tick:x}; g; r rip; bc *; {mebibyte}; q")
+        assert f"Breakpoint 0 hit\nhello+0x{tick:x}:" in text
+        assert bridge.wait(30) == 0
+        bridge.stdout.close()
+        vsp_control(port, "--stop")
+        direct = debug(f"unix:{session.machine.path('kd')}", f"{mebibyte}; qd")
+    rows = [re.findall(r"^[0-9a-f`]{8,} .*$", text, re.M) for text in (text, direct)]
+    assert len(rows[1]) >= 1 << 16 and rows[0][-len(rows[1]):] == rows[1]
