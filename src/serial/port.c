@@ -99,10 +99,12 @@ void serial_finish(struct serial_port *port, struct serial_request *request, uin
     request->waiting = false;
     request->current = false;
     request->status = status;
-    if (request->kind == SERIAL_KIND_READ)
+    if (request->kind == SERIAL_KIND_READ) {
         port->totals.read += request->done;
-    else if (request->kind == SERIAL_KIND_WRITE)
+        port->totals.dequeues++;
+    } else if (request->kind == SERIAL_KIND_WRITE) {
         port->totals.written += request->done;
+    }
     serial_enqueue(&port->completed, request);
 }
 

@@ -173,3 +173,22 @@ def test_the_whole_way_to_firmware(port):
         direct = debug(f"unix:{session.machine.path('kd')}", f"{mebibyte}; qd")
     rows = [re.findall(r"^[0-9a-f`]{8,} .*$", text, re.M) for text in (text, direct)]
     assert len(rows[1]) >= 1 << 16 and rows[0][-len(rows[1]):] == rows[1]
+
+
+def test_setup_as_far_as_wine_goes(port):
+    """Certificate stores, package, device node, its name and removal are real; Wine starts no UMDF driver."""
+    package = pathlib.Path(ROOT, "dist/windows")
+    if not package.exists():
+        pytest.skip("dist/windows is not built (tools/build does)")
+    inf = ("--inf", windows_path(package / "htsvsp.inf"))
+    text = vsp_control(port, "install", *inf, "--certificate", windows_path(package / "htsvsp.cer"), "--yes",
+                       device=False)
+    assert "is to be trusted by this computer" in text and "installed: " in text
+    assert "COM88 was made but does not run" in vsp_control(port, "add", "--connect", "host:7001", "--com", "COM88", *inf,
+                                                            code=1, device=False)
+    assert "COM88  not present" in vsp_control(port, "list", device=False)
+    assert json.loads(vsp_control(port, "list", "--json", device=False))["port"] == "COM88"
+    vsp_control(port, "remove", "COM88", device=False)
+    assert "COM88" not in vsp_control(port, "list", device=False)
+    assert "COM88 is no htsvsp port" in vsp_control(port, "remove", "COM88", code=1, device=False)
+    assert "missing.inf" in vsp_control(port, "install", "--inf", "missing.inf", code=1, device=False)

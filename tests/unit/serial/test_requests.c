@@ -71,6 +71,9 @@ static void test_reads_are_served_in_order(void **state)
     expect_done(&reads[1], SERIAL_OK, 2);
     expect_done(&reads[2], SERIAL_OK, 2);
     assert_memory_equal(reads[2].data, "ef", 2);
+    assert_int_equal(port.totals.reads, 3); /* as REPORT shows them */
+    assert_int_equal(port.totals.dequeues, 3);
+    assert_int_equal(port.totals.read, 6);
 }
 
 static void test_cancel_gives_what_it_has(void **state)
