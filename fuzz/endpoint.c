@@ -30,11 +30,12 @@ static void check_round_trip(const struct endpoint_spec *spec)
     endpoint_spec_text(spec, text, sizeof(text));
     if (strlen(text) >= ENDPOINT_TEXT_MAX)
         return; /* grew beyond what is taken */
-    demand(endpoint_parse(&again, text, message) == KD_OK);
+    demand(endpoint_parse_any(&again, text, message) == KD_OK);
     demand(again.kind == spec->kind && again.port == spec->port);
     demand(!strcmp(again.host, spec->host) && !strcmp(again.path, spec->path));
     demand(again.nodelay == spec->nodelay && again.keepalive == spec->keepalive);
     demand(again.retry == spec->retry && again.replace == spec->replace);
+    demand(again.access == spec->access);
     demand(again.mode == spec->mode && again.baud == spec->baud);
     demand(again.data_bits == spec->data_bits && again.parity == spec->parity);
     demand(again.version == spec->version);
@@ -50,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     memcpy(text, data, size);
     text[size] = '\0';
-    if (endpoint_parse(&spec, text, message) == KD_OK)
+    if (endpoint_parse_any(&spec, text, message) == KD_OK)
         check_round_trip(&spec);
     else
         check_message(message);

@@ -1,6 +1,7 @@
 # Shared by the scripts beside it; sourced from the top of the tree.
 
 mkdir -p build/logs
+PATH=$PWD/tools:$PATH # kdwire-wine
 
 # step NAME COMMAND...: runs quietly with a log, shows the log's end if it fails.
 step() {

@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli.h"
 #include "debug/debug.h"
 #include "key.h"
+#include "platform.h"
 
 enum {
     TIMEOUT_DEFAULT = 30, /* a machine that boots slowly in an emulator still answers */
@@ -121,18 +121,38 @@ static int parse(struct options *o, int argc, char **argv)
     return CLI_DONE;
 }
 
+/* The next line without its end, to be freed; NULL: there is none. */
+static char *next_line(FILE *file)
+{
+    size_t size = 0, room = 128;
+    char *line = malloc(room);
+    int c;
+    while (line != NULL && (c = getc(file)) != EOF && c != '\n') {
+        line[size++] = (char)c;
+        if (size == room) {
+            char *larger = realloc(line, room *= 2);
+            if (larger == NULL)
+                free(line);
+            line = larger;
+        }
+    }
+    if (line == NULL || (size == 0 && feof(file))) {
+        free(line);
+        return NULL;
+    }
+    line[size] = '\0';
+    line[strcspn(line, "\r")] = '\0';
+    return line;
+}
+
 static bool run_lines(struct debug *d, FILE *file)
 {
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t length;
+    char *line;
     bool good = true;
-    while (good && !d->quit && (length = getline(&line, &room, file)) >= 0) {
-        while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
-            line[--length] = '\0';
+    while (good && !d->quit && (line = next_line(file)) != NULL) {
         good = debug_execute(d, line);
+        free(line);
     }
-    free(line);
     return good;
 }
 
@@ -153,7 +173,8 @@ static bool run_file(struct debug *d, const char *path)
 {
     if (strcmp(path, "-") == 0)
         return run_input(d);
-    FILE *file = fopen(path, "re");
+    int fd = platform_open(path);
+    FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
     if (file == NULL) {
         cli_error("%s: %s", path, strerror(errno));
         return false;
@@ -262,8 +283,7 @@ int cmd_debug(int argc, char **argv)
     d->timeout_s = options.timeout_s;
     d->last_hit = -1;
     d->say.json = options.json;
-    d->interactive = options.command_count == 0 && !options.json && isatty(STDIN_FILENO) &&
-                     isatty(STDOUT_FILENO);
+    d->interactive = options.command_count == 0 && !options.json && platform_is_interactive();
     d->session.on_event = debug_on_event;
     d->session.on_notice = debug_on_notice;
     d->session.context = d;

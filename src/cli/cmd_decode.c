@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include "kdwire/decode.h"
 #include "kdwire/error.h"
 #include "key.h"
+#include "platform.h"
 
 enum {
     /* One read of the input; also how far into a raw stream a packet must be found, so that a file
@@ -515,7 +515,7 @@ static int open_input(const char *path)
 {
     if (!strcmp(path, "-"))
         return STDIN_FILENO;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = platform_open(path);
     struct stat status;
     if (fd < 0) {
         cli_error("%s: %s%s", path, strerror(errno),
@@ -534,7 +534,7 @@ static ssize_t read_input(int fd, uint8_t *buffer, size_t room, bool live)
 {
     size_t size = 0;
     while (size < room) {
-        ssize_t got = read(fd, buffer + size, room - size);
+        ssize_t got = read(fd, buffer + size, (unsigned)(room - size));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)

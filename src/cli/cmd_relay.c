@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <getopt.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "cli.h"
 #include "io/output.h"
 #include "key.h"
+#include "platform.h"
 #include "relay_report.h"
 
 enum {
@@ -82,7 +82,7 @@ struct relay_options {
 static struct run {
     struct relay relay;
     struct relay_report report;
-    uv_signal_t signals[2];
+    struct end_signals signals;
     uv_timer_t status;
     int exit_code;
 } run;
@@ -159,8 +159,8 @@ static int add_observer(struct relay_options *options, const char *text, bool fi
     if (options->observer_count == OBSERVER_ENDS_MAX)
         return cli_usage_error("at most %d --observe and --live options", OBSERVER_ENDS_MAX);
     struct endpoint_spec *spec = &options->observers[options->observer_count++];
-    if (fifo && !endpoint_spec_fifo(spec, text))
-        return cli_usage_error("--live: the path is too long");
+    if (fifo && endpoint_parse_live(spec, text, message) < 0)
+        return cli_usage_error("--live: %s", message);
     if (!fifo && endpoint_parse(spec, text, message) < 0)
         return cli_usage_error("--observe: %s", message);
     return 0;
@@ -353,8 +353,7 @@ static void on_event(struct relay *relay, const struct relay_event *event)
 
 static void on_stopped(struct relay *relay)
 {
-    for (int i = 0; i < 2; i++)
-        uv_close((uv_handle_t *)&run.signals[i], NULL);
+    end_signals_close(&run.signals);
     uv_close((uv_handle_t *)&run.status, NULL);
     if (relay->failed)
         run.exit_code = CLI_FAILED;
@@ -393,11 +392,7 @@ static void warn_of_open_listeners(const struct relay_config *config)
 
 static void start_handles(uv_loop_t *loop)
 {
-    static const int numbers[] = {SIGINT, SIGTERM};
-    for (int i = 0; i < 2; i++) {
-        uv_signal_init(loop, &run.signals[i]);
-        uv_signal_start(&run.signals[i], on_signal, numbers[i]);
-    }
+    end_signals_start(loop, &run.signals, on_signal, NULL);
     uv_timer_init(loop, &run.status);
     if (run.report.status)
         uv_timer_start(&run.status, on_status, STATUS_MS, STATUS_MS);

@@ -12,6 +12,7 @@
 #include "fault.h"
 #include "io/endpoint.h"
 #include "key.h"
+#include "platform.h"
 #include "session.h"
 
 enum {
@@ -73,7 +74,7 @@ struct simulator {
     uint8_t *image;
     struct endpoint endpoint;
     uv_timer_t timer;
-    uv_signal_t interrupted, terminated;
+    struct end_signals signals;
     uint64_t started;
     int result;
     bool closing;
@@ -554,8 +555,7 @@ static void close_all(struct simulator *s)
     s->closing = true;
     endpoint_close(&s->endpoint, NULL);
     uv_close((uv_handle_t *)&s->timer, NULL);
-    uv_close((uv_handle_t *)&s->interrupted, NULL);
-    uv_close((uv_handle_t *)&s->terminated, NULL);
+    end_signals_close(&s->signals);
 }
 
 static void on_ended(struct endpoint *endpoint, const char *reason)
@@ -579,12 +579,9 @@ static void on_signal(uv_signal_t *signal, int number)
 static void start_handles(struct simulator *s, uv_loop_t *loop)
 {
     (void)uv_timer_init(loop, &s->timer);
-    (void)uv_signal_init(loop, &s->interrupted);
-    (void)uv_signal_init(loop, &s->terminated);
-    s->timer.data = s->interrupted.data = s->terminated.data = s;
+    s->timer.data = s;
     (void)uv_timer_start(&s->timer, on_timer, TICK_MS, TICK_MS);
-    (void)uv_signal_start(&s->interrupted, on_signal, SIGINT);
-    (void)uv_signal_start(&s->terminated, on_signal, SIGTERM);
+    end_signals_start(loop, &s->signals, on_signal, s);
 }
 
 static int serve(struct simulator *s, const struct endpoint_spec *spec)

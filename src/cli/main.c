@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "extcap.h"
+#include "platform.h"
 
 static const struct subcommand {
     const char *name;
@@ -63,6 +64,7 @@ static void help(FILE *out)
 
 int main(int argc, char **argv)
 {
+    platform_start();
     if (is_extcap(argc, argv)) {
         running = "extcap";
         return run_extcap(argc, argv);

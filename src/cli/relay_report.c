@@ -3,9 +3,9 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli.h"
+#include "io/clock.h"
 #include "io/output.h"
 
 enum {
@@ -39,10 +39,9 @@ static void json_string(FILE *out, const char *name, const char *text)
 
 static void json_start(FILE *out, const char *name)
 {
-    struct timespec now;
-    timespec_get(&now, TIME_UTC);
-    fprintf(out, "{\"time\":%" PRId64 ".%06ld,\"event\":\"%s\"", (int64_t)now.tv_sec,
-            now.tv_nsec / 1000, name);
+    uint64_t us = clock_wall_ns() / 1000;
+    fprintf(out, "{\"time\":%" PRIu64 ".%06" PRIu64 ",\"event\":\"%s\"", us / 1000000, us % 1000000,
+            name);
 }
 
 static void json_event(struct relay_report *report, const struct relay_event *event)

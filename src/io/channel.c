@@ -91,7 +91,9 @@ static const char *gone_reason(int error)
 
 static void stop_reading(struct channel *channel)
 {
-    if (channel->reading && !channel->driver)
+    if (channel->reading && channel->driver && channel->driver->pause)
+        channel->driver->pause(channel);
+    else if (channel->reading && !channel->driver)
         uv_read_stop(&channel->in.stream);
     channel->reading = false;
 }
@@ -151,7 +153,7 @@ static void way_out_failed(struct channel *channel, int error)
     channel->lost += channel->queue.size;
     ring_take(&channel->queue, channel->queue.size);
     channel->broken = true;
-    if (channel->out != &channel->in.stream || channel->write_only) {
+    if (channel->out != &channel->in.stream || channel->write_only || channel->driver) {
         report_gone(channel, error);
         return;
     }
@@ -173,9 +175,8 @@ static uv_buf_t buffer_of(const uint8_t *bytes, size_t size)
 
 static void send_queue(struct channel *channel);
 
-static void on_written(uv_write_t *request, int status)
+static void written(struct channel *channel, int status)
 {
-    struct channel *channel = request->data;
     channel->writing = false;
     if (channel->closing)
         return;
@@ -193,14 +194,26 @@ static void on_written(uv_write_t *request, int status)
     }
 }
 
+static void on_written(uv_write_t *request, int status)
+{
+    written(request->data, status);
+}
+
+static int begin_write(struct channel *channel, const uint8_t *bytes, size_t size)
+{
+    if (channel->driver)
+        return channel->driver->send(channel, bytes, size);
+    uv_buf_t buffer = buffer_of(bytes, size);
+    channel->write_request.data = channel;
+    return uv_write(&channel->write_request, channel->out, &buffer, 1, on_written);
+}
+
 static void send_queue(struct channel *channel)
 {
     const uint8_t *bytes;
     channel->in_flight = ring_peek(&channel->queue, &bytes);
-    uv_buf_t buffer = buffer_of(bytes, channel->in_flight);
-    channel->write_request.data = channel;
     channel->writing = true;
-    int rc = uv_write(&channel->write_request, channel->out, &buffer, 1, on_written);
+    int rc = begin_write(channel, bytes, channel->in_flight);
     if (rc < 0) { /* only for a handle that cannot be written at all */
         channel->writing = false;
         channel->lost += channel->queue.size;
@@ -213,14 +226,15 @@ int channel_write(struct channel *channel, const uint8_t *bytes, size_t size)
 {
     if (channel->closing || channel->broken)
         return KD_E_CLOSED;
-    if (channel->driver)
+    if (channel->driver && channel->driver->write)
         return channel->driver->write(channel, bytes, size);
     if (size > ring_room(&channel->queue))
         return KD_E_NO_SPACE;
-    if (!channel->queue.size) {
+    if (!channel->queue.size)
+        channel->progress = uv_now(channel->loop);
+    if (!channel->queue.size && !channel->driver) {
         uv_buf_t buffer = buffer_of(bytes, size);
         int sent = uv_try_write(channel->out, &buffer, 1);
-        channel->progress = uv_now(channel->loop);
         if (sent == (int)size)
             return 0;
         if (sent > 0) { /* an error is met again by send_queue, and told in its callback */
@@ -278,8 +292,8 @@ static void on_handle_closed(uv_handle_t *handle)
 void channel_close(struct channel *channel)
 {
     channel->closing = true;
-    if (channel->driver)
-        channel->driver->close(channel);
+    if (channel->driver && !channel->driver->close(channel))
+        return; /* channel_driver_closed comes */
     if (!channel->handles) {
         free_channel(channel);
         return;
@@ -288,4 +302,26 @@ void channel_close(struct channel *channel)
     uv_close((uv_handle_t *)&channel->in.stream, on_handle_closed);
     if (pair)
         uv_close((uv_handle_t *)&channel->second, on_handle_closed);
+}
+
+/* ---- for drivers that send ---- */
+
+void channel_driver_data(struct channel *channel, const uint8_t *bytes, size_t size)
+{
+    channel->on.data(channel, bytes, size);
+}
+
+void channel_driver_gone(struct channel *channel, int error)
+{
+    report_gone(channel, error);
+}
+
+void channel_driver_sent(struct channel *channel, int error)
+{
+    written(channel, error);
+}
+
+void channel_driver_closed(struct channel *channel)
+{
+    free_channel(channel);
 }

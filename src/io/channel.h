@@ -20,15 +20,19 @@ struct channel_callbacks {
     void (*closed)(struct channel *channel);  /* the memory is freed after it; may be NULL */
 };
 
-/* What moves the bytes of a channel that is no stream of the system (KDNET's is made of packets).
- */
+/* What moves the bytes of a channel that is no stream of libuv: KDNET's is made of packets, a COM
+ * port is none on Windows. Nothing is called back before the call from the channel has returned. */
 struct channel_driver {
-    /* As channel_write; must not call back. */
+    /* One of the two. write: as channel_write, the driver has a queue of its own. send: sends bytes
+     * of the channel's queue, which stay until channel_driver_sent; returns a libuv error. */
     int (*write)(struct channel *channel, const uint8_t *bytes, size_t size);
-    /* Data may be given out from now on (unless channel->paused), but not before this returns. */
+    int (*send)(struct channel *channel, const uint8_t *bytes, size_t size);
+    /* Data may be given out from now on (unless channel->paused). */
     void (*resume)(struct channel *channel);
-    /* The memory goes away. */
-    void (*close)(struct channel *channel);
+    /* No more data, until resume. May be NULL where channel->paused is looked at. */
+    void (*pause)(struct channel *channel);
+    /* The memory goes away, now if the result is true, or after channel_driver_closed. */
+    bool (*close)(struct channel *channel);
 };
 
 struct channel {
@@ -89,5 +93,11 @@ size_t channel_unsent(const struct channel *channel);
 
 /* To be called once for each channel_new; queued bytes are discarded. */
 void channel_close(struct channel *channel);
+
+/* Called by drivers that send. ERROR is a libuv error; 0: all of the bytes have left. */
+void channel_driver_data(struct channel *channel, const uint8_t *bytes, size_t size);
+void channel_driver_gone(struct channel *channel, int error);
+void channel_driver_sent(struct channel *channel, int error);
+void channel_driver_closed(struct channel *channel);
 
 #endif

@@ -83,21 +83,12 @@ static struct opener *make_opener(enum endpoint_kind kind)
     case ENDPOINT_TCP_LISTEN:
     case ENDPOINT_UNIX_LISTEN:
         return opener_listen();
-    case ENDPOINT_SERIAL:
-        return opener_serial();
-    case ENDPOINT_PTY:
-        return opener_pty();
-    case ENDPOINT_EXEC:
-        return opener_exec();
-    case ENDPOINT_STDIO:
-        return opener_stdio();
     case ENDPOINT_KDNET_HOST:
     case ENDPOINT_KDNET_TARGET:
         return opener_kdnet();
-    case ENDPOINT_FIFO:
-        return opener_fifo();
+    default:
+        return platform_opener(kind);
     }
-    return NULL;
 }
 
 int endpoint_open(struct endpoint *endpoint, char message[ENDPOINT_MESSAGE_MAX])

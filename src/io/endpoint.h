@@ -7,19 +7,24 @@
  *                            PORT 0 lets the system choose (endpoint_where tells which)
  *   unix:PATH                connect to a Unix-domain socket
  *   unix-listen:PATH         accept on one; a stale socket file is replaced, ours is removed again
- *   serial:DEVICE            a serial line: serial:/dev/ttyS0,baud=115200,rtscts
- *   pty:LINK                 a new pseudo-terminal; LINK is a symbolic link to it for the other
- *                            side
- *   exec:COMMAND             a child process (/bin/sh -c), its standard input and output
+ *   pipe:\\.\pipe\NAME       connect to a named pipe (Windows); pipe:NAME is the same
+ *   pipe-listen:NAME         make one; only this machine may connect
+ *   serial:DEVICE            a serial line: serial:/dev/ttyS0,baud=115200,rtscts or serial:COM3
+ *   pty:LINK                 a new pseudo-terminal (not on Windows); LINK is a symbolic link to
+ *                            it for the other side
+ *   exec:COMMAND             a child process (of /bin/sh or cmd.exe), its standard input and
+ *                            output
  *   stdio                    our own standard input and output
  *   kdnet-host:port=PORT     KDNET, the debugger's side: a target (Windows, another kdwire) comes
  *                            to us; bind=ADDR is the loopback address unless given, * is any
  *   kdnet-target:host=HOST,port=PORT     KDNET, the target's side: WinDbg waits for us there
  *
  * Options follow after commas (not for exec, whose command is all the rest); a comma or a
- * backslash that belongs to a path is written with a backslash before it:
+ * backslash that belongs to a path is written with a backslash before it (pipe and serial: only a
+ * comma; their backslashes stand for themselves):
  *   nodelay=on|off  keepalive=SECONDS (0 = off)  retry=SECONDS (longest pause; 0 = do not retry)
- *   replace=dead|newest|never  mode=OCTAL (unix-listen)  baud= data= parity= stop= rtscts (serial)
+ *   replace=dead|newest|never  mode=OCTAL (unix-listen)  access=user|admins|everyone (pipe-listen)
+ *   baud= data= parity= stop= rtscts (serial)
  *   key=W.X.Y.Z  key-file=PATH (kdnet; with neither, the caller finds the key)  version= (target)
  *
  * An endpoint reopens by itself: connecting ends try again with growing pauses, listening ends
@@ -73,6 +78,8 @@ enum endpoint_kind {
     ENDPOINT_TCP_LISTEN,
     ENDPOINT_UNIX,
     ENDPOINT_UNIX_LISTEN,
+    ENDPOINT_PIPE,
+    ENDPOINT_PIPE_LISTEN,
     ENDPOINT_SERIAL,
     ENDPOINT_PTY,
     ENDPOINT_EXEC,
@@ -89,17 +96,26 @@ enum endpoint_replace {
     ENDPOINT_REPLACE_NEVER,  /* the new one is always refused */
 };
 
+/* Who else may open a named pipe that we made, beside the system. */
+enum endpoint_access {
+    ENDPOINT_ACCESS_USER,     /* the user we run as */
+    ENDPOINT_ACCESS_ADMINS,   /* and administrators, elevated */
+    ENDPOINT_ACCESS_EVERYONE, /* anybody who is logged on to this machine */
+};
+
 /* A parsed endpoint string; plain data, may be copied. */
 struct endpoint_spec {
     enum endpoint_kind kind;
     char host[ENDPOINT_HOST_MAX]; /* tcp, tcp-listen, kdnet; "*" = any address */
     uint16_t port;                /* tcp, tcp-listen, kdnet */
-    char path[ENDPOINT_TEXT_MAX]; /* unix, serial, pty: path; exec: command; kdnet: key file */
+    /* unix, pipe, serial, pty: path; exec: command; kdnet: key file */
+    char path[ENDPOINT_TEXT_MAX];
     bool nodelay;
     uint32_t keepalive; /* seconds until a silent peer is probed; 0 = never */
     uint32_t retry;     /* longest pause between attempts in seconds; 0 = no second attempt */
     enum endpoint_replace replace;
-    uint32_t mode; /* permission bits of the unix-listen socket file */
+    uint32_t mode;               /* permission bits of the unix-listen socket file */
+    enum endpoint_access access; /* pipe-listen */
     uint32_t baud;
     uint8_t data_bits; /* 7, 8 */
     char parity;       /* 'n', 'e', 'o' */
@@ -118,15 +134,23 @@ struct endpoint_spec {
 int endpoint_parse(struct endpoint_spec *spec, const char *text,
                    char message[ENDPOINT_MESSAGE_MAX]);
 
-/* Whether the endpoint waits for others to come (tcp-listen, unix-listen). */
+/* The same for the kinds of every system, whether this one has them or not. */
+int endpoint_parse_any(struct endpoint_spec *spec, const char *text,
+                       char message[ENDPOINT_MESSAGE_MAX]);
+
+/* Whether the endpoint waits for others to come (tcp-listen, unix-listen, pipe-listen). */
 bool endpoint_spec_listens(const struct endpoint_spec *spec);
 
 /* Whether it comes up whenever somebody comes, and not by trying (listening ends, pty, FIFO). */
 bool endpoint_spec_waits(const struct endpoint_spec *spec);
 
-/* A named pipe that is only written, for a viewer such as Wireshark: made if it does not exist; up
- * while somebody reads. False: the path is too long. */
-bool endpoint_spec_fifo(struct endpoint_spec *spec, const char *path);
+/*
+ * A named pipe for a viewer such as Wireshark. Elsewhere than on Windows TEXT is the path of a
+ * FIFO: made if it does not exist, only written, up while somebody reads. On Windows it is a
+ * pipe-listen endpoint, with or without "pipe-listen:". As endpoint_parse.
+ */
+int endpoint_parse_live(struct endpoint_spec *spec, const char *text,
+                        char message[ENDPOINT_MESSAGE_MAX]);
 
 /* Whether it needs a key (spec->key) before it can be opened. */
 bool endpoint_spec_needs_key(const struct endpoint_spec *spec);

@@ -4,8 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
-#include "endpoint.h"
+#include "opener.h"
 
 enum {
     KEEPALIVE_DEFAULT = 10, /* a dead peer is noticed in about 20 s: below a user's patience */
@@ -14,41 +15,52 @@ enum {
     RETRY_MAX = 3600,
     BAUD_DEFAULT = 115200, /* what every KD guide sets */
     UNIX_PATH_MAX = 107,   /* sun_path without its NUL; a longer one would be cut silently */
+    PIPE_NAME_MAX = 240,   /* Windows allows 256 with the folder */
     PORT_MAX = 65535,
     KDNET_PORT_DEFAULT = 50000, /* what Microsoft's guides set */
 };
 
 #define KIND_BIT(kind) (1u << (kind))
 #define KINDS_TCP      (KIND_BIT(ENDPOINT_TCP) | KIND_BIT(ENDPOINT_TCP_LISTEN))
-#define KINDS_LISTEN   (KIND_BIT(ENDPOINT_TCP_LISTEN) | KIND_BIT(ENDPOINT_UNIX_LISTEN))
+#define KINDS_PIPE     (KIND_BIT(ENDPOINT_PIPE) | KIND_BIT(ENDPOINT_PIPE_LISTEN))
+#define KINDS_LISTEN                                                                               \
+    (KIND_BIT(ENDPOINT_TCP_LISTEN) | KIND_BIT(ENDPOINT_UNIX_LISTEN) |                              \
+     KIND_BIT(ENDPOINT_PIPE_LISTEN))
 #define KINDS_RETRY                                                                                \
-    (KIND_BIT(ENDPOINT_TCP) | KIND_BIT(ENDPOINT_UNIX) | KIND_BIT(ENDPOINT_SERIAL) |                \
-     KIND_BIT(ENDPOINT_KDNET_TARGET))
-#define KINDS_SERIAL KIND_BIT(ENDPOINT_SERIAL)
-#define KINDS_MODE   KIND_BIT(ENDPOINT_UNIX_LISTEN)
-#define KINDS_HOST   KIND_BIT(ENDPOINT_KDNET_HOST)
-#define KINDS_TARGET KIND_BIT(ENDPOINT_KDNET_TARGET)
-#define KINDS_KDNET  (KINDS_HOST | KINDS_TARGET)
+    (KIND_BIT(ENDPOINT_TCP) | KIND_BIT(ENDPOINT_UNIX) | KIND_BIT(ENDPOINT_PIPE) |                  \
+     KIND_BIT(ENDPOINT_SERIAL) | KIND_BIT(ENDPOINT_KDNET_TARGET))
+#define KINDS_SERIAL  KIND_BIT(ENDPOINT_SERIAL)
+#define KINDS_MODE    KIND_BIT(ENDPOINT_UNIX_LISTEN)
+#define KINDS_ACCESS  KIND_BIT(ENDPOINT_PIPE_LISTEN)
+#define KINDS_LITERAL (KINDS_PIPE | KINDS_SERIAL) /* a backslash is one, but before a comma */
+#define KINDS_HOST    KIND_BIT(ENDPOINT_KDNET_HOST)
+#define KINDS_TARGET  KIND_BIT(ENDPOINT_KDNET_TARGET)
+#define KINDS_KDNET   (KINDS_HOST | KINDS_TARGET)
+
+#define PIPE_FOLDER   "\\\\.\\pipe\\"
 
 static const struct kind_name {
     const char *name;
+    const char *form;
     const char *example;
     enum endpoint_kind kind;
 } kinds[] = {
-    {"tcp", "tcp:192.168.0.7:4555 or tcp:[fe80::1]:4555", ENDPOINT_TCP},
-    {"tcp-listen", "tcp-listen:4555 or tcp-listen:0.0.0.0:4555", ENDPOINT_TCP_LISTEN},
-    {"unix", "unix:/run/vm/com1.sock", ENDPOINT_UNIX},
-    {"unix-listen", "unix-listen:/run/vm/com1.sock", ENDPOINT_UNIX_LISTEN},
-    {"serial", "serial:/dev/ttyS0,baud=115200", ENDPOINT_SERIAL},
-    {"pty", "pty:/tmp/com1", ENDPOINT_PTY},
-    {"exec", "exec:ssh host socat - /dev/ttyS0", ENDPOINT_EXEC},
-    {"stdio", "stdio", ENDPOINT_STDIO},
-    {"kdnet-host", "kdnet-host:port=50000,key-file=kdnet.key", ENDPOINT_KDNET_HOST},
-    {"kdnet-target", "kdnet-target:host=192.168.0.9,port=50000,key-file=kdnet.key",
-     ENDPOINT_KDNET_TARGET},
+    {"tcp", ":HOST:PORT", "tcp:192.168.0.7:4555 or tcp:[fe80::1]:4555", ENDPOINT_TCP},
+    {"tcp-listen", ":PORT", "tcp-listen:4555 or tcp-listen:0.0.0.0:4555", ENDPOINT_TCP_LISTEN},
+    {"unix", ":PATH", "unix:/run/vm/com1.sock", ENDPOINT_UNIX},
+    {"unix-listen", ":PATH", "unix-listen:/run/vm/com1.sock", ENDPOINT_UNIX_LISTEN},
+    {"pipe", ":NAME", "pipe:\\\\.\\pipe\\windbg", ENDPOINT_PIPE},
+    {"pipe-listen", ":NAME", "pipe-listen:\\\\.\\pipe\\windbg", ENDPOINT_PIPE_LISTEN},
+    {"serial", ":DEVICE", "serial:/dev/ttyS0,baud=115200 or serial:COM3", ENDPOINT_SERIAL},
+    {"pty", ":LINK", "pty:/tmp/com1", ENDPOINT_PTY},
+    {"exec", ":COMMAND", "exec:ssh host socat - /dev/ttyS0", ENDPOINT_EXEC},
+    {"stdio", "", "stdio", ENDPOINT_STDIO},
+    {"kdnet-host", ":port=N", "kdnet-host:port=50000,key-file=kdnet.key", ENDPOINT_KDNET_HOST},
+    {"kdnet-target", ":host=HOST,port=N",
+     "kdnet-target:host=192.168.0.9,port=50000,key-file=kdnet.key", ENDPOINT_KDNET_TARGET},
 };
 
-static const struct kind_name fifo_kind = {"fifo", "fifo:/tmp/kd.fifo", ENDPOINT_FIFO};
+static const struct kind_name fifo_kind = {"fifo", ":PATH", "fifo:/tmp/kd.fifo", ENDPOINT_FIFO};
 
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -131,20 +143,37 @@ static const char *const replace_names[] = {
     [ENDPOINT_REPLACE_NEVER] = "never",
 };
 
+static int find_name(const char *const *names, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(name, names[i]))
+            return (int)i;
+    return -1;
+}
+
 static bool set_replace(struct endpoint_spec *spec, const char *value)
 {
-    for (size_t i = 0; i < sizeof(replace_names) / sizeof(replace_names[0]); i++) {
-        if (!strcmp(value, replace_names[i])) {
-            spec->replace = (enum endpoint_replace)i;
-            return true;
-        }
-    }
-    return false;
+    int which = find_name(replace_names, sizeof(replace_names) / sizeof(replace_names[0]), value);
+    spec->replace = (enum endpoint_replace)which;
+    return which >= 0;
 }
 
 static bool set_mode(struct endpoint_spec *spec, const char *value)
 {
     return parse_number(value, 8, 0777, &spec->mode);
+}
+
+static const char *const access_names[] = {
+    [ENDPOINT_ACCESS_USER] = "user",
+    [ENDPOINT_ACCESS_ADMINS] = "admins",
+    [ENDPOINT_ACCESS_EVERYONE] = "everyone",
+};
+
+static bool set_access(struct endpoint_spec *spec, const char *value)
+{
+    int which = find_name(access_names, sizeof(access_names) / sizeof(access_names[0]), value);
+    spec->access = (enum endpoint_access)which;
+    return which >= 0;
 }
 
 static bool set_baud(struct endpoint_spec *spec, const char *value)
@@ -228,6 +257,7 @@ static const struct option {
     {"retry", "retry=2 (seconds, 0 for one attempt only)", KINDS_RETRY, set_retry},
     {"replace", "replace=dead, replace=newest or replace=never", KINDS_LISTEN, set_replace},
     {"mode", "mode=600 (octal)", KINDS_MODE, set_mode},
+    {"access", "access=user, access=admins or access=everyone", KINDS_ACCESS, set_access},
     {"baud", "baud=115200", KINDS_SERIAL, set_baud},
     {"data", "data=8 or data=7", KINDS_SERIAL, set_data},
     {"parity", "parity=none, parity=even or parity=odd", KINDS_SERIAL, set_parity},
@@ -282,11 +312,11 @@ static int parse_option(const struct parse *parse, char *text)
 }
 
 /* Copies the part up to the next comma that has no backslash; returns where the next part starts,
- * or NULL at the end. OUT is as large as the whole text. */
-static const char *next_part(const char *text, char *out)
+ * or NULL at the end. OUT is as large as the whole text. LITERAL: two backslashes are two. */
+static const char *next_part(const char *text, bool literal, char *out)
 {
     for (; *text && *text != ','; text++) {
-        if (*text == '\\' && (text[1] == ',' || text[1] == '\\'))
+        if (*text == '\\' && (text[1] == ',' || (text[1] == '\\' && !literal)))
             text++;
         *out++ = *text;
     }
@@ -385,7 +415,35 @@ static int parse_path(const struct parse *parse, const char *part)
                     "the path has %zu characters, the system allows %d for a socket; "
                     "use a shorter one or change the directory first",
                     size, UNIX_PATH_MAX);
+    if (part[size - 1] == '\\' && (KINDS_LITERAL & KIND_BIT(spec->kind)))
+        return fail(parse, "the name ends in a backslash; for example %s",
+                    kind_entry(spec->kind)->example);
     memcpy(spec->path, part, size + 1); /* fits: no part is longer than the text */
+    return KD_OK;
+}
+
+/* NAME, \\.\pipe\NAME, and to connect \\HOST\pipe\NAME; kept in the long form. */
+static int parse_pipe(const struct parse *parse, const char *part)
+{
+    struct endpoint_spec *spec = parse->spec;
+    const char *example = kind_entry(spec->kind)->example;
+    const char *name = part;
+    if (!strncmp(part, "\\\\", 2)) {
+        const char *folder = strchr(part + 2, '\\');
+        if (!folder || folder == part + 2 || strncasecmp(folder, "\\pipe\\", 6) != 0)
+            return fail(parse, "a pipe's name is \\\\.\\pipe\\NAME; for example %s", example);
+        if (spec->kind == ENDPOINT_PIPE_LISTEN && strncmp(part, "\\\\.\\", 4) != 0)
+            return fail(parse, "a pipe can only be made on this machine; for example %s", example);
+        name = folder + 6;
+    }
+    size_t size = strlen(name);
+    if (!size || size > PIPE_NAME_MAX || strchr(name, '\\'))
+        return fail(parse,
+                    "the pipe's name must have 1 to %d characters and no backslash; for example %s",
+                    PIPE_NAME_MAX, example);
+    const char *folder = name == part ? PIPE_FOLDER : "";
+    if (snprintf(spec->path, sizeof(spec->path), "%s%s", folder, part) >= (int)sizeof(spec->path))
+        return fail(parse, "the name is too long");
     return KD_OK;
 }
 
@@ -399,9 +457,26 @@ static int parse_body(const struct parse *parse, const char *body)
         if (*body)
             return fail(parse, "stdio takes nothing; write stdio");
         return KD_OK;
+    case ENDPOINT_PIPE:
+    case ENDPOINT_PIPE_LISTEN:
+        return parse_pipe(parse, body);
     default:
         return parse_path(parse, body);
     }
+}
+
+/* "tcp:HOST:PORT, ... or stdio": what this system has. */
+static const char *kind_list(char *list, size_t size)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < KIND_COUNT && at < size; i++) {
+        if (platform_kind_hint(kinds[i].kind))
+            continue;
+        const char *between = i == KIND_COUNT - 1 ? " or " : at ? ", " : "";
+        at +=
+            (size_t)snprintf(list + at, size - at, "%s%s%s", between, kinds[i].name, kinds[i].form);
+    }
+    return list;
 }
 
 /* Guesses what was meant by a text that starts with no known kind. */
@@ -410,19 +485,17 @@ static int fail_kind(const struct parse *parse, const char *name)
     const char *text = parse->text;
     const char *colon = strchr(text, ':');
     uint32_t port = 0;
-    if (!strcmp(name, "pipe") || !strcmp(name, "pipe-listen"))
-        return fail(parse, "named pipes exist on Windows only; here use unix: or unix-listen:");
+    if (!strncmp(text, "\\\\", 2))
+        return fail(parse, "the kind is missing; did you mean pipe:%.100s?", text);
     if (!strncmp(text, "/dev/", 5))
         return fail(parse, "the kind is missing; did you mean serial:%.100s?", text);
     if (*text == '/' || *text == '.')
         return fail(parse, "the kind is missing; did you mean unix:%.100s?", text);
     if (colon && parse_number(colon + 1, 10, PORT_MAX, &port))
         return fail(parse, "'%.60s' is no kind of endpoint; did you mean tcp:%.100s?", name, text);
-    return fail(parse,
-                "'%.60s' is no kind of endpoint; use tcp:HOST:PORT, tcp-listen:PORT, unix:PATH, "
-                "unix-listen:PATH, serial:DEVICE, pty:LINK, exec:COMMAND, stdio, kdnet-host:port=N "
-                "or kdnet-target:host=HOST,port=N",
-                name);
+    char list[256];
+    return fail(parse, "'%.60s' is no kind of endpoint; use %s", name,
+                kind_list(list, sizeof(list)));
 }
 
 static int parse_kind(const struct parse *parse, const char **body)
@@ -475,7 +548,8 @@ static int finish_kdnet(const struct parse *parse)
     return KD_OK;
 }
 
-int endpoint_parse(struct endpoint_spec *spec, const char *text, char message[ENDPOINT_MESSAGE_MAX])
+int endpoint_parse_any(struct endpoint_spec *spec, const char *text,
+                       char message[ENDPOINT_MESSAGE_MAX])
 {
     struct parse parse = {spec, text, message};
     const char *rest = text;
@@ -488,14 +562,15 @@ int endpoint_parse(struct endpoint_spec *spec, const char *text, char message[EN
         return rc;
     if (spec->kind == ENDPOINT_EXEC)
         return parse_path(&parse, rest);
+    bool literal = (KINDS_LITERAL & KIND_BIT(spec->kind)) != 0;
     char part[ENDPOINT_TEXT_MAX];
     bool kdnet = endpoint_spec_needs_key(spec);
     if (!kdnet) {
-        rest = next_part(rest, part);
+        rest = next_part(rest, literal, part);
         rc = parse_body(&parse, part);
     }
     while (rc >= 0 && rest) {
-        rest = next_part(rest, part);
+        rest = next_part(rest, literal, part);
         if (*part || !kdnet || rest) /* "kdnet-host:" alone has no option */
             rc = parse_option(&parse, part);
     }
@@ -507,21 +582,38 @@ bool endpoint_spec_needs_key(const struct endpoint_spec *spec)
     return (KINDS_KDNET & KIND_BIT(spec->kind)) != 0;
 }
 
+int endpoint_parse(struct endpoint_spec *spec, const char *text, char message[ENDPOINT_MESSAGE_MAX])
+{
+    int rc = endpoint_parse_any(spec, text, message);
+    const char *hint = platform_kind_hint(spec->kind);
+    if (!hint)
+        return rc;
+    struct parse parse = {spec, text, message};
+    return fail(&parse, "%s", hint);
+}
+
 bool endpoint_spec_waits(const struct endpoint_spec *spec)
 {
     return endpoint_spec_listens(spec) || spec->kind == ENDPOINT_PTY ||
            spec->kind == ENDPOINT_FIFO || endpoint_spec_needs_key(spec);
 }
 
-bool endpoint_spec_fifo(struct endpoint_spec *spec, const char *path)
+int endpoint_parse_live(struct endpoint_spec *spec, const char *text,
+                        char message[ENDPOINT_MESSAGE_MAX])
 {
-    size_t size = strlen(path);
-    if (size >= sizeof(spec->path))
-        return false;
+    static const char kind[] = "pipe-listen:";
+    char whole[ENDPOINT_TEXT_MAX + sizeof(kind)];
+    struct parse parse = {spec, text, message};
+    bool named = !strncmp(text, kind, sizeof(kind) - 1);
+    if (named || platform_kind_hint(ENDPOINT_FIFO)) {
+        snprintf(whole, sizeof(whole), "%s%.*s", named ? "" : kind, ENDPOINT_TEXT_MAX, text);
+        return endpoint_parse(spec, whole, message);
+    }
     set_defaults(spec);
     spec->kind = ENDPOINT_FIFO;
-    memcpy(spec->path, path, size + 1);
-    return true;
+    if (snprintf(spec->path, sizeof(spec->path), "%s", text) >= (int)sizeof(spec->path))
+        return fail(&parse, "the path is too long");
+    return KD_OK;
 }
 
 bool endpoint_spec_listens(const struct endpoint_spec *spec)
@@ -546,10 +638,10 @@ __attribute__((format(printf, 2, 3))) static void add(struct line *line, const c
     line->at += used > 0 ? (size_t)used : 0;
 }
 
-static void add_path(struct line *line, const char *path)
+static void add_path(struct line *line, const char *path, bool literal)
 {
     for (; *path; path++)
-        add(line, *path == ',' || *path == '\\' ? "\\%c" : "%c", *path);
+        add(line, *path == ',' || (*path == '\\' && !literal) ? "\\%c" : "%c", *path);
 }
 
 static void add_options(struct line *line, const struct endpoint_spec *spec)
@@ -565,6 +657,8 @@ static void add_options(struct line *line, const struct endpoint_spec *spec)
         add(line, ",replace=%s", replace_names[spec->replace]);
     if ((KINDS_MODE & bit) && spec->mode != 0600)
         add(line, ",mode=%" PRIo32, spec->mode);
+    if ((KINDS_ACCESS & bit) && spec->access != ENDPOINT_ACCESS_USER)
+        add(line, ",access=%s", access_names[spec->access]);
     if (!(KINDS_SERIAL & bit))
         return;
     add(line, ",baud=%" PRIu32, spec->baud);
@@ -617,7 +711,7 @@ const char *endpoint_spec_text(const struct endpoint_spec *spec, char *text, siz
         return text;
     default:
         add(&line, ":");
-        add_path(&line, spec->path);
+        add_path(&line, spec->path, (KINDS_LITERAL & KIND_BIT(spec->kind)) != 0);
         break;
     }
     add_options(&line, spec);

@@ -194,11 +194,12 @@ static void resume_channel(struct channel *channel)
     uv_timer_start(&kdnet->timer, on_timer, 0, 0);
 }
 
-static void close_channel(struct channel *channel)
+static bool close_channel(struct channel *channel)
 {
     struct kdnet_opener *kdnet = channel->driver_context;
     if (kdnet->channel == channel)
         kdnet->channel = NULL;
+    return true;
 }
 
 static const struct channel_driver driver = {

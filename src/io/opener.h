@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Inside src/io only: what one kind of endpoint does to get a channel, and what the system
- * underneath must offer (platform_*, in posix/).
+ * underneath must offer (platform_*, in posix/ and windows/).
  */
 #ifndef KDWIRE_IO_OPENER_H
 #define KDWIRE_IO_OPENER_H
@@ -42,11 +42,18 @@ enum {
 struct opener *opener_connect(void); /* tcp, unix */
 struct opener *opener_listen(void);  /* tcp-listen, unix-listen */
 struct opener *opener_serial(void);
-struct opener *opener_pty(void);
 struct opener *opener_exec(void);
 struct opener *opener_stdio(void);
-struct opener *opener_fifo(void);
 struct opener *opener_kdnet(void);
+struct opener *opener_pty(void);         /* posix */
+struct opener *opener_fifo(void);        /* posix */
+struct opener *opener_pipe(void);        /* windows */
+struct opener *opener_pipe_listen(void); /* windows */
+
+/* The opener of a kind that is not the same on every system. */
+struct opener *platform_opener(enum endpoint_kind kind);
+/* NULL where this system has this kind; otherwise why not and what to use. */
+const char *platform_kind_hint(enum endpoint_kind kind);
 
 /* Called by openers. REASON is one line without the endpoint's name. */
 void endpoint_opened(struct endpoint *endpoint, struct channel *channel, const char *peer);
@@ -94,6 +101,19 @@ void platform_unix_peer(uv_stream_t *stream, char *text, size_t size);
 int platform_clear_socket(const char *path);
 /* Binds with the permission bits in place from the start. Returns a libuv error. */
 int platform_bind_unix(uv_pipe_t *pipe, const char *path, uint32_t mode);
+/* How the system's shell runs a command; filled in by platform_shell, which sets file, args and
+ * flags of OPTIONS to it. */
+struct platform_shell {
+    char command[ENDPOINT_TEXT_MAX + 2]; /* and quotes */
+    char *arguments[8];
+};
+void platform_shell(uv_process_options_t *options, struct platform_shell *shell,
+                    const char *command);
+/* The process just started and all that it will start; may be NULL. Ends them all: now, or first
+ * asks. */
+void *platform_group(uv_process_t *process);
+void platform_group_end(void *group, const uv_process_t *process, bool now);
+void platform_group_free(void *group);
 /* A broken pipe is an error code, not the end of the program. */
 void platform_ignore_sigpipe(void);
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void tell(struct observers *observers, enum observer_event what, const char *text)
+static void announce(struct observers *observers, enum observer_event what, const char *text)
 {
     observers->event(observers, what, ENDPOINT_WARNING, text);
 }
@@ -46,7 +46,7 @@ static void report_missed(struct observer *observer, uint64_t before)
     if (before) /* told when it began; the stream itself says how many */
         return;
     snprintf(text, sizeof(text), "%.300s reads too slowly and misses records", observer->peer);
-    tell(all, OBSERVER_MISSED, text);
+    announce(all, OBSERVER_MISSED, text);
 }
 
 static int on_begin(struct capture_sink *sink, const uint8_t *preamble, size_t size)
@@ -112,7 +112,7 @@ static struct observer *add_observer(struct observer_end *end, struct channel *c
         free(observer);
         return NULL;
     }
-    tell(all, OBSERVER_JOINING, peer);
+    announce(all, OBSERVER_JOINING, peer);
     observer->end = end;
     observer->channel = channel;
     observer->next = end->first;
@@ -121,7 +121,7 @@ static struct observer *add_observer(struct observer_end *end, struct channel *c
     end->peers++;
     all->peers++;
     observer->live.sink.begin(&observer->live.sink, all->preamble, all->preamble_size);
-    tell(all, OBSERVER_UP, peer);
+    announce(all, OBSERVER_UP, peer);
     return observer;
 }
 
@@ -154,7 +154,7 @@ static void on_peer_gone(struct channel *channel, const char *reason)
     snprintf(text, sizeof(text), "%.250s: %.200s", observer->peer, reason);
     channel_close(channel);
     remove_observer(observer);
-    tell(all, OBSERVER_DOWN, text);
+    announce(all, OBSERVER_DOWN, text);
 }
 
 static void on_peer_drained(struct channel *channel)
@@ -205,7 +205,7 @@ static void on_down(struct endpoint *endpoint, const char *reason, size_t unsent
     snprintf(text, sizeof(text), "%.250s: %.200s", endpoint_where(endpoint), reason);
     if (end->first)
         remove_observer(end->first);
-    tell(all, OBSERVER_DOWN, text);
+    announce(all, OBSERVER_DOWN, text);
 }
 
 static void on_drained(struct endpoint *endpoint)
@@ -224,7 +224,7 @@ static void on_notice(struct endpoint *endpoint, enum endpoint_notice what, cons
 static void on_ended(struct endpoint *endpoint, const char *reason)
 {
     struct observer_end *end = endpoint->context;
-    tell(end->all, OBSERVER_FAILED, reason);
+    announce(end->all, OBSERVER_FAILED, reason);
 }
 
 int observers_open(struct observers *observers, uv_loop_t *loop, const struct endpoint_spec *spec,

@@ -5,7 +5,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "io/clock.h"
 
 static const char *const end_names[] = {[RELAY_DEBUGGER] = "debugger", [RELAY_TARGET] = "target"};
 
@@ -17,13 +18,6 @@ const char *relay_event_name(enum relay_event_kind kind)
 #undef RELAY_EVENT_NAME
     };
     return names[kind];
-}
-
-static uint64_t wall_clock_ns(void)
-{
-    struct timespec now;
-    timespec_get(&now, TIME_UTC);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 static void report(struct relay *relay, enum relay_event_kind kind, const char *end,
@@ -80,7 +74,7 @@ static void on_tap_timer(uv_timer_t *timer)
 static void tap_bytes(struct relay_side *side, const uint8_t *bytes, size_t size)
 {
     struct relay *relay = side->relay;
-    uint64_t now = wall_clock_ns();
+    uint64_t now = clock_wall_ns();
     if (!tap_add(&relay->tap, direction_of(side), now, bytes, size)) {
         tap_drain(&relay->tap, record, relay);
         record(relay, direction_of(side), now, bytes, size);
@@ -102,7 +96,7 @@ static void note(struct relay_side *side, const char *format, ...)
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     drain_tap(relay); /* its bytes came before */
-    recorder_note(&relay->recorder, direction_of(side), wall_clock_ns(), text);
+    recorder_note(&relay->recorder, direction_of(side), clock_wall_ns(), text);
     flush_record(relay);
 }
 
@@ -168,7 +162,7 @@ static void tell_dropped(struct relay_side *side, const char *why)
     if (!fresh)
         return;
     drain_tap(relay);
-    recorder_dropped(&relay->recorder, direction_of(side), wall_clock_ns(), fresh, why);
+    recorder_dropped(&relay->recorder, direction_of(side), clock_wall_ns(), fresh, why);
     flush_record(relay);
     char text[ENDPOINT_MESSAGE_MAX], total[64] = "";
     if (side->dropped_told)
@@ -471,7 +465,7 @@ static void look_at_pending_text(struct relay *relay)
 static void on_tick(uv_timer_t *timer)
 {
     struct relay *relay = timer->data;
-    uint64_t now = wall_clock_ns();
+    uint64_t now = clock_wall_ns();
     if (recorder_deadline(&relay->recorder) <= now)
         recorder_tick(&relay->recorder, now);
     flush_record(relay);

@@ -8,13 +8,13 @@
 #include "debug/debug.h"
 
 enum where {
-    CONTEXT,
+    GENERAL,
     SPECIAL,
 };
 
 #define C(name, field)                                                                             \
     {                                                                                              \
-        name, CONTEXT, KD_AT(ContextAmd64, field), KD_SIZE(ContextAmd64, field)                    \
+        name, GENERAL, KD_AT(ContextAmd64, field), KD_SIZE(ContextAmd64, field)                    \
     }
 #define S(name, field)                                                                             \
     {                                                                                              \
@@ -22,7 +22,7 @@ enum where {
     }
 #define PART(name, f, o, s)                                                                        \
     {                                                                                              \
-        name, CONTEXT, KD_AT(ContextAmd64, f) + (o), s                                             \
+        name, GENERAL, KD_AT(ContextAmd64, f) + (o), s                                             \
     }
 /* The four classic and the four pointer registers with their parts. */
 #define CLASSIC(l, f)                                                                              \
@@ -171,9 +171,9 @@ bool debug_register(void *context, const char *name, uint64_t *value)
     }
     if (r == NULL || !debug_stopped(d))
         return false;
-    if (r->where == CONTEXT ? !debug_context(d) : !debug_special(d))
+    if (r->where == GENERAL ? !debug_context(d) : !debug_special(d))
         return false;
-    const uint8_t *from = r->where == CONTEXT ? d->context : d->special;
+    const uint8_t *from = r->where == GENERAL ? d->context : d->special;
     *value = kd_get_uint(from + r->offset, r->size);
     return true;
 }
@@ -223,7 +223,7 @@ bool debug_set_register(struct debug *d, const char *name, uint64_t value)
 static uint64_t reg(const struct debug *d, const char *name)
 {
     const struct reg *r = find(name);
-    const uint8_t *from = r->where == CONTEXT ? d->context : d->special;
+    const uint8_t *from = r->where == GENERAL ? d->context : d->special;
     return kd_get_uint(from + r->offset, r->size);
 }
 

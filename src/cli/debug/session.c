@@ -127,32 +127,15 @@ static void on_ended(struct endpoint *endpoint, const char *reason)
     snprintf(s->reason, sizeof s->reason, "%s", reason);
 }
 
-static void on_interrupt(uv_signal_t *signal, int number)
+static void on_signal(uv_signal_t *signal, int number)
 {
     struct session *s = signal->data;
-    (void)number;
-    s->interrupts++;
-}
-
-static void on_terminate(uv_signal_t *signal, int number)
-{
-    struct session *s = signal->data;
-    (void)number;
-    s->terminated = true;
-    if (s->leaving)
+    bool ends = number != SIGINT;
+    s->terminated |= ends;
+    if (ends && s->leaving)
         session_leave(s);
     else
         s->interrupts++; /* whatever is under way ends, as by Ctrl-C */
-}
-
-/* Unless it is ignored, as under nohup. */
-static void catch_end(struct session *s, uv_signal_t *signal, int number)
-{
-    struct sigaction now;
-    uv_signal_init(&s->loop, signal);
-    signal->data = s;
-    if (sigaction(number, NULL, &now) != 0 || now.sa_handler != SIG_IGN)
-        uv_signal_start(signal, on_terminate, number);
 }
 
 void session_leave(struct session *s)
@@ -182,11 +165,8 @@ int session_open(struct session *s, const struct endpoint_spec *spec,
     s->opened = true;
     uv_timer_init(&s->loop, &s->engine_timer);
     uv_timer_init(&s->loop, &s->wait_timer);
-    uv_signal_init(&s->loop, &s->interrupt);
-    s->engine_timer.data = s->wait_timer.data = s->interrupt.data = s;
-    uv_signal_start(&s->interrupt, on_interrupt, SIGINT);
-    catch_end(s, &s->terminate, SIGTERM);
-    catch_end(s, &s->hang_up, SIGHUP);
+    s->engine_timer.data = s->wait_timer.data = s;
+    end_signals_start(&s->loop, &s->signals, on_signal, s);
     kd_debugger_init(&s->debugger, config);
     endpoint_init(&s->loop, &s->endpoint, spec, &callbacks, s);
     return endpoint_open(&s->endpoint, message);
@@ -201,9 +181,7 @@ void session_close(struct session *s)
     endpoint_close(&s->endpoint, NULL);
     uv_close((uv_handle_t *)&s->engine_timer, NULL);
     uv_close((uv_handle_t *)&s->wait_timer, NULL);
-    uv_close((uv_handle_t *)&s->interrupt, NULL);
-    uv_close((uv_handle_t *)&s->terminate, NULL);
-    uv_close((uv_handle_t *)&s->hang_up, NULL);
+    end_signals_close(&s->signals);
     uv_run(&s->loop, UV_RUN_DEFAULT);
     uv_loop_close(&s->loop);
     s->opened = false;

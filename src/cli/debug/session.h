@@ -14,6 +14,7 @@
 
 #include "io/endpoint.h"
 #include "kdwire/debugger.h"
+#include "platform.h"
 
 enum {
     SESSION_LEAVE_MS = 5000, /* to detach after SIGTERM; service managers wait longer than that */
@@ -25,7 +26,7 @@ struct session {
     struct kd_debugger debugger;
     uv_timer_t engine_timer;
     uv_timer_t wait_timer;
-    uv_signal_t interrupt, terminate, hang_up;
+    struct end_signals signals;
     bool opened;
 
     enum kd_attach attach_how;

@@ -1,65 +1,37 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Lines from a terminal by libedit's callback interface, or from a pipe. The loop runs while
- * somebody types: text and stops of the target appear above the line. */
-#include <errno.h>
-#include <fcntl.h>
+/* Lines from a terminal's line editor, or from a pipe. The loop runs while somebody types: text and
+ * stops of the target appear above the line. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <uv.h>
-
-#include <editline/readline.h>
 
 #include "debug/debug.h"
+#include "platform.h"
 
-enum { HISTORY_MAX = 1000 };
-
-/* libedit has one line editor per process, and its callbacks take no context. */
+/* There is one terminal per process, and its callbacks take no context. */
 static struct {
     struct debug *debug;
-    bool prepared, editing;
+    bool prepared;
     bool own_prompt; /* not a question of the target */
     bool complete;
     char *line;
-    uv_poll_t poll;
-    char history[512];
 } terminal;
-
-/* libuv makes what it polls non-blocking, and a terminal's input and output are one file: long
- * outputs would be cut short, and the shell would find its terminal changed. Reading does not need
- * it: it is done once after each time that there is something. */
-static int poll_input(struct debug *d, uv_poll_t *poll)
-{
-    int flags = fcntl(STDIN_FILENO, F_GETFL);
-    int result = uv_poll_init(&d->session.loop, poll, STDIN_FILENO);
-    if (result == 0 && flags >= 0)
-        fcntl(STDIN_FILENO, F_SETFL, flags);
-    return result;
-}
 
 static void on_line(char *line)
 {
     terminal.line = line;
     terminal.complete = true;
-    terminal.editing = false;
-    rl_callback_handler_remove();
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events)
+static void on_interrupt(void)
 {
-    (void)poll;
-    (void)status;
-    (void)events;
-    if (!terminal.complete)
-        rl_callback_read_char();
+    terminal.debug->session.interrupts++;
 }
 
 static void hide(void *context)
 {
     (void)context;
-    if (terminal.editing)
-        fputs("\r\033[K", stdout);
+    editor_hide();
 }
 
 static void prompt_text(const struct debug *d, char *prompt, size_t size)
@@ -79,14 +51,9 @@ static void show(void *context)
 {
     (void)context;
     char prompt[64];
-    if (!terminal.editing)
-        return;
-    fflush(stdout);
-    if (terminal.own_prompt) { /* what was just told may be that the connection is gone */
+    if (terminal.own_prompt) /* what was just told may be that the connection is gone */
         prompt_text(terminal.debug, prompt, sizeof prompt);
-        rl_set_prompt(prompt);
-    }
-    rl_forced_update_display();
+    editor_show(terminal.own_prompt ? prompt : NULL);
 }
 
 static char *next_name(const char *text, int state)
@@ -112,28 +79,16 @@ static char *next_name(const char *text, int state)
     return NULL;
 }
 
-static char **complete_word(const char *text, int start, int end)
-{
-    (void)start;
-    (void)end;
-    rl_attempted_completion_over = 1; /* never file names */
-    return rl_completion_matches(text, next_name);
-}
-
 static void prepare(struct debug *d)
 {
-    const char *home = getenv("HOME");
+    static const struct editor_callbacks callbacks = {
+        .line = on_line, .interrupt = on_interrupt, .complete = next_name};
+    const char *home = platform_home();
+    char history[512];
     terminal.debug = d;
     terminal.prepared = true;
-    rl_readline_name = "kdwire";
-    rl_attempted_completion_function = complete_word;
-    using_history();
-    stifle_history(HISTORY_MAX);
-    if (home != NULL) {
-        snprintf(terminal.history, sizeof terminal.history, "%s/.kdwire_history", home);
-        read_history(terminal.history);
-    }
-    poll_input(d, &terminal.poll);
+    snprintf(history, sizeof history, "%s/.kdwire_history", home != NULL ? home : "");
+    editor_open(&d->session.loop, &callbacks, home != NULL ? history : NULL);
     d->say.hide = hide;
     d->say.show = show;
 }
@@ -141,23 +96,14 @@ static void prepare(struct debug *d)
 static void start_editing(struct debug *d, const char *prompt)
 {
     char own[64];
+    terminal.complete = false;
+    terminal.line = NULL;
     terminal.own_prompt = prompt == NULL;
     if (prompt == NULL) {
         prompt_text(d, own, sizeof own);
         prompt = own;
     }
-    rl_callback_handler_install(prompt, on_line);
-    terminal.editing = true;
-}
-
-static void stop_editing(void)
-{
-    if (terminal.editing) {
-        fputs("\r\033[K", stdout);
-        fflush(stdout);
-        rl_callback_handler_remove();
-    }
-    terminal.editing = false;
+    editor_begin(prompt);
 }
 
 static bool until_line(const struct session *s)
@@ -170,7 +116,7 @@ static bool until_line(const struct session *s)
 static bool interruption(struct debug *d, int result)
 {
     struct session *s = &d->session;
-    stop_editing();
+    editor_end();
     if (s->stop_waiting) {
         debug_handle_stop(d);
     } else if (s->lost) {
@@ -195,10 +141,7 @@ char *terminal_line(struct debug *d, const char *prompt)
 {
     if (!terminal.prepared)
         prepare(d);
-    terminal.complete = false;
-    terminal.line = NULL;
     d->session.interrupts = 0;
-    uv_poll_start(&terminal.poll, UV_READABLE, on_readable);
     start_editing(d, prompt);
     while (!terminal.complete) {
         int result = session_wait(&d->session, -1, until_line);
@@ -206,48 +149,26 @@ char *terminal_line(struct debug *d, const char *prompt)
             break;
         if (!interruption(d, result))
             break;
-        /* It may have asked for another line meanwhile. */
-        terminal.complete = false;
-        terminal.line = NULL;
-        uv_poll_start(&terminal.poll, UV_READABLE, on_readable);
-        start_editing(d, prompt);
+        start_editing(d, prompt); /* it may have asked for another line meanwhile */
     }
-    stop_editing();
-    uv_poll_stop(&terminal.poll);
-    if (terminal.line != NULL && terminal.line[0] != '\0' && prompt == NULL) {
-        add_history(terminal.line);
-        if (terminal.history[0] != '\0')
-            write_history(terminal.history);
-    }
+    editor_end();
+    if (terminal.line != NULL && terminal.line[0] != '\0' && prompt == NULL)
+        editor_remember(terminal.line);
     return terminal.line;
 }
 
 /* ---- standard input that is no terminal ---- */
 
 static struct {
-    uv_poll_t poll;
-    bool prepared, plain; /* plain: a file, which is always ready and cannot be polled */
     bool ended;
     char text[2 * DEBUG_LINE_MAX];
     size_t size, before; /* bytes held; and when the present wait began */
 } input;
 
-static void read_input(void)
+static void on_input(size_t size)
 {
-    size_t room = sizeof input.text - input.size;
-    ssize_t n = read(STDIN_FILENO, input.text + input.size, room);
-    if (n > 0)
-        input.size += (size_t)n;
-    else if (n == 0 || (errno != EINTR && errno != EAGAIN))
-        input.ended = true;
-}
-
-static void on_input(uv_poll_t *poll, int status, int events)
-{
-    (void)status;
-    (void)events;
-    read_input();
-    uv_poll_stop(poll); /* started again when these lines are used up */
+    input.size += size;
+    input.ended = size == 0;
 }
 
 static bool input_ready(void)
@@ -262,36 +183,25 @@ static bool until_input(const struct session *s)
     return input.ended || input.size > input.before || s->stop_waiting || s->lost || d->prompted;
 }
 
-static void prepare_input(struct debug *d)
-{
-    input.prepared = true;
-    input.plain = poll_input(d, &input.poll) != 0;
-}
-
 /* More of the input, or what happens meanwhile. False: the connection has ended. */
 static bool more_input(struct debug *d)
 {
     struct session *s = &d->session;
-    size_t before = input.size;
-    if (input.plain) {
-        read_input();
-        return true;
-    }
-    uv_poll_start(&input.poll, UV_READABLE, on_input);
-    while (!input.ended && input.size == before) {
-        input.before = before;
+    input.before = input.size;
+    platform_read(&s->loop, input.text + input.size, sizeof input.text - input.size, on_input);
+    while (!input.ended && input.size == input.before) {
         int result = session_wait(s, -1, until_input);
         bool other = s->stop_waiting || s->lost || d->prompted || result < 0;
-        if (other && !interruption(d, result))
+        if (other && !interruption(d, result)) {
+            platform_read_stop();
             return false;
+        }
     }
     return true;
 }
 
 char *input_line(struct debug *d)
 {
-    if (!input.prepared)
-        prepare_input(d);
     while (!input_ready()) {
         if (!more_input(d))
             return NULL;
@@ -300,7 +210,11 @@ char *input_line(struct debug *d)
         return NULL;
     const char *end = memchr(input.text, '\n', input.size);
     size_t length = end != NULL ? (size_t)(end - input.text) : input.size;
-    char *line = strndup(input.text, length);
+    char *line = malloc(length + 1);
+    if (line != NULL) {
+        memcpy(line, input.text, length);
+        line[length] = '\0';
+    }
     size_t used = end != NULL ? length + 1 : length;
     memmove(input.text, input.text + used, input.size - used);
     input.size -= used;
@@ -309,13 +223,10 @@ char *input_line(struct debug *d)
 
 void terminal_close(struct debug *d)
 {
-    if (input.prepared && !input.plain)
-        uv_close((uv_handle_t *)&input.poll, NULL);
-    input.prepared = false;
+    platform_read_close();
     if (!terminal.prepared)
         return;
-    stop_editing();
-    uv_close((uv_handle_t *)&terminal.poll, NULL);
+    editor_close();
     terminal.prepared = false;
     d->say.hide = d->say.show = NULL;
 }

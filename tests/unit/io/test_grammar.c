@@ -9,13 +9,13 @@
 
 #include <cmocka.h>
 
-#include "io/endpoint.h"
+#include "io/opener.h"
 
 static struct endpoint_spec parsed(const char *text)
 {
     struct endpoint_spec spec;
     char message[ENDPOINT_MESSAGE_MAX];
-    if (endpoint_parse(&spec, text, message) != KD_OK)
+    if (endpoint_parse_any(&spec, text, message) != KD_OK)
         fail_msg("%s", message);
     return spec;
 }
@@ -47,6 +47,13 @@ static void test_kinds(void **state)
     assert_host_port("tcp-listen:[::1]:1", ENDPOINT_TCP_LISTEN, "::1", 1);
     assert_path("unix:/run/vm.sock", ENDPOINT_UNIX, "/run/vm.sock");
     assert_path("unix-listen:a\\,b\\\\c:d", ENDPOINT_UNIX_LISTEN, "a,b\\c:d");
+    assert_path("pipe:\\\\.\\pipe\\com1", ENDPOINT_PIPE, "\\\\.\\pipe\\com1");
+    assert_path("pipe:com1", ENDPOINT_PIPE, "\\\\.\\pipe\\com1");
+    assert_path("pipe:\\\\host\\PIPE\\a b", ENDPOINT_PIPE, "\\\\host\\PIPE\\a b");
+    assert_path("pipe-listen:\\\\.\\pipe\\a\\,b,replace=never", ENDPOINT_PIPE_LISTEN,
+                "\\\\.\\pipe\\a,b");
+    assert_path("serial:COM3", ENDPOINT_SERIAL, "COM3");
+    assert_path("serial:\\\\.\\COM10,baud=9600", ENDPOINT_SERIAL, "\\\\.\\COM10");
     assert_path("pty:/tmp/com1", ENDPOINT_PTY, "/tmp/com1");
     assert_path("exec:ssh host 'cat a,b' | c=d", ENDPOINT_EXEC, "ssh host 'cat a,b' | c=d");
     assert_int_equal(parsed("stdio").kind, ENDPOINT_STDIO);
@@ -66,6 +73,7 @@ static void test_defaults_are_for_debugging_and_for_this_machine(void **state)
     assert_int_equal(serial.stop_bits, 1);
     assert_false(serial.rtscts);
     assert_int_equal(parsed("unix-listen:x").mode, 0600);
+    assert_int_equal(parsed("pipe-listen:x").access, ENDPOINT_ACCESS_USER);
 }
 
 static void test_options(void **state)
@@ -78,6 +86,8 @@ static void test_options(void **state)
     assert_int_equal(parsed("tcp-listen:1,replace=newest").replace, ENDPOINT_REPLACE_NEWEST);
     assert_int_equal(parsed("unix-listen:x,replace=never").replace, ENDPOINT_REPLACE_NEVER);
     assert_int_equal(parsed("unix-listen:x,mode=0660").mode, 0660);
+    assert_int_equal(parsed("pipe-listen:x,access=admins").access, ENDPOINT_ACCESS_ADMINS);
+    assert_int_equal(parsed("pipe:x,retry=7").retry, 7);
     const struct endpoint_spec serial =
         parsed("serial:/dev/ttyS0,baud=9600,data=7,parity=even,stop=2,rtscts");
     assert_int_equal(serial.baud, 9600);
@@ -97,7 +107,15 @@ static void test_wrong_ones_are_told_which_part_and_what_to_write(void **state)
         {"host:4555", "did you mean tcp:host:4555?"},
         {"/dev/ttyS0", "did you mean serial:/dev/ttyS0?"},
         {"/tmp/x.sock", "did you mean unix:/tmp/x.sock?"},
-        {"pipe:\\\\.\\pipe\\com1", "exist on Windows only"},
+        {"\\\\.\\pipe\\com1", "did you mean pipe:\\\\.\\pipe\\com1?"},
+        {"pipe:\\\\.\\com1", "a pipe's name is \\\\.\\pipe\\NAME"},
+        {"pipe:\\\\pipe\\com1", "a pipe's name is \\\\.\\pipe\\NAME"},
+        {"pipe:\\\\.\\pipe\\", "must have 1 to 240 characters"},
+        {"pipe:a\\b", "no backslash"},
+        {"pipe-listen:\\\\host\\pipe\\x", "only be made on this machine"},
+        {"pipe-listen:x,access=all", "access=user, access=admins or access=everyone"},
+        {"pipe:x,access=user", "option 'access' is not for pipe"},
+        {"serial:COM3\\", "ends in a backslash"},
         {"tcp", "nothing follows 'tcp'"},
         {"tcp:host", "the port is missing"},
         {"tcp::1", "the host is missing"},
@@ -131,10 +149,51 @@ static void test_wrong_ones_are_told_which_part_and_what_to_write(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct endpoint_spec spec;
         char message[ENDPOINT_MESSAGE_MAX];
-        assert_int_equal(endpoint_parse(&spec, cases[i].text, message), KD_E_ARGUMENT);
+        assert_int_equal(endpoint_parse_any(&spec, cases[i].text, message), KD_E_ARGUMENT);
         if (!strstr(message, cases[i].says))
             fail_msg("'%s' says: %s", cases[i].text, message);
         assert_null(strchr(message, '\n'));
+    }
+}
+
+static void test_kinds_of_other_systems_are_told_so(void **state)
+{
+    static const char *const texts[] = {"unix:x", "unix-listen:x", "pipe:x", "pipe-listen:x",
+                                        "pty:x"};
+    unsigned refused = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct endpoint_spec spec;
+        char message[ENDPOINT_MESSAGE_MAX];
+        int rc = endpoint_parse(&spec, texts[i], message);
+        const char *hint = platform_kind_hint(parsed(texts[i]).kind);
+        assert_int_equal(rc, hint ? KD_E_ARGUMENT : KD_OK);
+        if (hint && !strstr(message, hint))
+            fail_msg("'%s' says: %s", texts[i], message);
+        assert_null(hint ? platform_opener(spec.kind) : NULL);
+        refused += hint != NULL;
+    }
+    assert_in_range(refused, 2, 3);
+}
+
+static void test_live_pipes(void **state)
+{
+    struct endpoint_spec spec;
+    char message[ENDPOINT_MESSAGE_MAX];
+    (void)state;
+    if (!platform_kind_hint(ENDPOINT_FIFO)) {
+        assert_int_equal(endpoint_parse_live(&spec, "/tmp/a,b", message), KD_OK);
+        assert_int_equal(spec.kind, ENDPOINT_FIFO);
+        assert_string_equal(spec.path, "/tmp/a,b");
+        assert_int_equal(endpoint_parse_live(&spec, "pipe-listen:x", message), KD_E_ARGUMENT);
+        return;
+    }
+    static const char *const same[] = {"x", "\\\\.\\pipe\\x", "pipe-listen:x",
+                                       "pipe-listen:\\\\.\\pipe\\x"};
+    for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+        assert_int_equal(endpoint_parse_live(&spec, same[i], message), KD_OK);
+        assert_int_equal(spec.kind, ENDPOINT_PIPE_LISTEN);
+        assert_string_equal(spec.path, "\\\\.\\pipe\\x");
     }
 }
 
@@ -146,16 +205,16 @@ static void test_too_long(void **state)
     memset(text, 'x', sizeof(text));
     memcpy(text, "unix:", 5);
     text[ENDPOINT_TEXT_MAX] = '\0';
-    assert_int_equal(endpoint_parse(&spec, text, message), KD_E_ARGUMENT);
+    assert_int_equal(endpoint_parse_any(&spec, text, message), KD_E_ARGUMENT);
     text[5 + 108] = '\0'; /* one more than a socket address holds: it would be cut silently */
-    assert_int_equal(endpoint_parse(&spec, text, message), KD_E_ARGUMENT);
+    assert_int_equal(endpoint_parse_any(&spec, text, message), KD_E_ARGUMENT);
     assert_non_null(strstr(message, "108 characters"));
     text[5 + 107] = '\0';
-    assert_int_equal(endpoint_parse(&spec, text, message), KD_OK);
+    assert_int_equal(endpoint_parse_any(&spec, text, message), KD_OK);
     memcpy(text, "tcp:", 4);
     memset(text + 4, 'x', ENDPOINT_HOST_MAX);
     memcpy(text + 4 + ENDPOINT_HOST_MAX, ":1", 3);
-    assert_int_equal(endpoint_parse(&spec, text, message), KD_E_ARGUMENT);
+    assert_int_equal(endpoint_parse_any(&spec, text, message), KD_E_ARGUMENT);
     assert_non_null(strstr(message, "longer than 255"));
 }
 
@@ -165,6 +224,8 @@ static void test_text_of_a_spec_parses_to_the_same(void **state)
         "tcp:[::1]:7001,nodelay=off,keepalive=3,retry=0",
         "tcp-listen:127.0.0.1:4555,replace=newest",
         "unix-listen:/a\\,b\\\\c,mode=660",
+        "pipe:\\\\.\\pipe\\a\\,b,retry=0",
+        "pipe-listen:\\\\.\\pipe\\\\,x,access=everyone",
         "serial:/dev/ttyUSB0,baud=9600,data=7,parity=odd,stop=2,rtscts",
         "exec:a, b\\,c",
         "stdio",
@@ -236,6 +297,8 @@ int main(void)
         cmocka_unit_test(test_defaults_are_for_debugging_and_for_this_machine),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_wrong_ones_are_told_which_part_and_what_to_write),
+        cmocka_unit_test(test_kinds_of_other_systems_are_told_so),
+        cmocka_unit_test(test_live_pipes),
         cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_kdnet),
         cmocka_unit_test(test_keys_are_never_shown),

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * exec: a child process, started by the shell in a process group of its own so that everything
- * the command started can be ended with it.
- */
-#include <signal.h>
+/* exec: a child process, started by the system's shell; it and everything it started end with the
+ * connection. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../opener.h"
+#include "opener.h"
 
 enum {
     EXEC_GRACE_MS = 1000, /* between asking the child to end and killing it */
@@ -18,6 +15,7 @@ enum {
 struct child {
     uv_process_t process;
     uv_timer_t grace;
+    void *group; /* the platform's */
     struct endpoint *endpoint;
     int handles;
     bool exited;
@@ -35,6 +33,7 @@ static void on_child_closed(uv_handle_t *handle)
     if (--child->handles)
         return;
     struct endpoint *endpoint = child->endpoint;
+    platform_group_free(child->group);
     free(child);
     endpoint_release(endpoint);
 }
@@ -68,7 +67,7 @@ static void on_exit_of_child(uv_process_t *process, int64_t status, int signal_n
 static void on_grace_over(uv_timer_t *timer)
 {
     const struct child *child = timer->data;
-    uv_kill(-child->process.pid, SIGKILL);
+    platform_group_end(child->group, &child->process, true);
 }
 
 static void end_child(struct endpoint *endpoint)
@@ -79,16 +78,13 @@ static void end_child(struct endpoint *endpoint)
         return;
     opener->child = NULL;
     child->asked = endpoint->state == ENDPOINT_CLOSING;
-    uv_kill(-child->process.pid, SIGTERM);
+    platform_group_end(child->group, &child->process, false);
     uv_timer_start(&child->grace, on_grace_over, EXEC_GRACE_MS, 0);
 }
 
 static int spawn(struct child *child, struct channel *channel, const char *command)
 {
-    char shell[] = "/bin/sh", option[] = "-c";
-    char text[ENDPOINT_TEXT_MAX];
-    snprintf(text, sizeof(text), "%s", command);
-    char *arguments[] = {shell, option, text, NULL};
+    struct platform_shell shell;
     uv_stdio_container_t files[3];
     memset(files, 0, sizeof(files));
     files[0].flags = UV_CREATE_PIPE | UV_READABLE_PIPE;
@@ -99,13 +95,14 @@ static int spawn(struct child *child, struct channel *channel, const char *comma
     files[2].data.fd = 2;
     uv_process_options_t options;
     memset(&options, 0, sizeof(options));
-    options.file = shell;
-    options.args = arguments;
-    options.flags = UV_PROCESS_DETACHED;
+    platform_shell(&options, &shell, command);
     options.stdio = files;
     options.stdio_count = 3;
     options.exit_cb = on_exit_of_child;
-    return uv_spawn(channel->loop, &child->process, &options);
+    int rc = uv_spawn(channel->loop, &child->process, &options);
+    if (rc >= 0)
+        child->group = platform_group(&child->process);
+    return rc;
 }
 
 static void attempt_exec(struct endpoint *endpoint)

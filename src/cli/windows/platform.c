@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "platform.h"
+
+#include <fcntl.h>
+#include <io.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    STDIN = 0,
+    STDOUT = 1,
+    STDERR = 2,
+};
+
+static UINT console_code_page;
+
+static void restore_console(void)
+{
+    SetConsoleOutputCP(console_code_page);
+}
+
+/* Colours and cursor movements as escape sequences: Windows 10 knows them, once asked. */
+static void allow_escapes(DWORD which)
+{
+    HANDLE console = GetStdHandle(which);
+    DWORD mode;
+    if (GetConsoleMode(console, &mode))
+        SetConsoleMode(console, mode | ENABLE_VIRTUAL_TERMINAL_PROCESSING);
+}
+
+void platform_start(void)
+{
+    _setmode(STDIN, _O_BINARY);
+    _setmode(STDOUT, _O_BINARY);
+    _setmode(STDERR, _O_BINARY);
+    setvbuf(stderr, NULL, _IONBF, 0);
+    console_code_page = GetConsoleOutputCP();
+    if (!console_code_page)
+        return; /* there is no console */
+    SetConsoleOutputCP(CP_UTF8);
+    atexit(restore_console);
+    allow_escapes(STD_OUTPUT_HANDLE);
+    allow_escapes(STD_ERROR_HANDLE);
+}
+
+int platform_open(const char *path)
+{
+    return _open(path, _O_RDONLY | _O_BINARY | _O_NOINHERIT);
+}
+
+const int *platform_end_signals(void)
+{
+    /* SIGHUP: the console is closed. Windows then gives five seconds. */
+    static const int numbers[] = {SIGINT, SIGBREAK, SIGHUP, 0};
+    return numbers;
+}
+
+const char *platform_home(void)
+{
+    return getenv("USERPROFILE");
+}
+
+bool platform_is_interactive(void)
+{
+    return uv_guess_handle(STDIN) == UV_TTY && uv_guess_handle(STDOUT) == UV_TTY;
+}
+
+/* ---- standard input ---- */
+
+static struct {
+    uv_pipe_t pipe;
+    bool prepared;
+    bool plain; /* a file or a console: read at once */
+    char *to;
+    size_t room;
+    void (*done)(size_t size);
+} input;
+
+static void give_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
+{
+    (void)handle, (void)suggested;
+    *buffer = uv_buf_init(input.to, (unsigned)input.room);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
+{
+    (void)stream, (void)buffer;
+    if (!count)
+        return;
+    platform_read_stop(); /* started again when these bytes are used up */
+    input.done(count > 0 ? (size_t)count : 0);
+}
+
+static void prepare_input(uv_loop_t *loop)
+{
+    input.prepared = true;
+    input.plain = uv_guess_handle(STDIN) != UV_NAMED_PIPE;
+    if (input.plain)
+        return;
+    uv_pipe_init(loop, &input.pipe, 0);
+    if (uv_pipe_open(&input.pipe, STDIN) < 0) {
+        uv_close((uv_handle_t *)&input.pipe, NULL);
+        input.plain = true;
+    }
+}
+
+void platform_read(uv_loop_t *loop, char *to, size_t room, void (*done)(size_t size))
+{
+    if (!input.prepared)
+        prepare_input(loop);
+    input.to = to;
+    input.room = room;
+    input.done = done;
+    if (!input.plain) {
+        uv_read_start((uv_stream_t *)&input.pipe, give_room, on_read);
+        return;
+    }
+    int size = _read(STDIN, to, (unsigned)room);
+    done(size > 0 ? (size_t)size : 0);
+}
+
+void platform_read_stop(void)
+{
+    if (input.prepared && !input.plain)
+        uv_read_stop((uv_stream_t *)&input.pipe);
+}
+
+void platform_read_close(void)
+{
+    if (input.prepared && !input.plain)
+        uv_close((uv_handle_t *)&input.pipe, NULL);
+    input.prepared = false;
+}

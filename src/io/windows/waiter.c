@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "waiter.h"
+
+#include <string.h>
+
+static void CALLBACK on_signalled(void *context, BOOLEAN timed_out)
+{
+    struct waiter *waiter = context;
+    (void)timed_out;
+    uv_async_send(&waiter->async);
+}
+
+static void on_async(uv_async_t *async)
+{
+    struct waiter *waiter = async->data;
+    if (waiter->wait)
+        waiter->ready(waiter);
+}
+
+int waiter_init(uv_loop_t *loop, struct waiter *waiter, void (*ready)(struct waiter *waiter),
+                void *context)
+{
+    memset(waiter, 0, sizeof(*waiter));
+    waiter->context = context;
+    waiter->ready = ready;
+    waiter->event = CreateEventW(NULL, FALSE, FALSE, NULL);
+    if (!waiter->event)
+        return uv_translate_sys_error((int)GetLastError());
+    if (!RegisterWaitForSingleObject(&waiter->wait, waiter->event, on_signalled, waiter, INFINITE,
+                                     WT_EXECUTEINWAITTHREAD)) {
+        int rc = uv_translate_sys_error((int)GetLastError());
+        CloseHandle(waiter->event);
+        return rc;
+    }
+    waiter->async.data = waiter;
+    uv_async_init(loop, &waiter->async, on_async); /* fails on no system */
+    return 0;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct waiter *waiter = handle->data;
+    waiter->closed(waiter);
+}
+
+void waiter_stop(struct waiter *waiter)
+{
+    if (waiter->wait)
+        UnregisterWaitEx(waiter->wait, INVALID_HANDLE_VALUE); /* waits for a callback that runs */
+    waiter->wait = NULL;
+}
+
+void waiter_close(struct waiter *waiter, void (*closed)(struct waiter *waiter))
+{
+    waiter->closed = closed;
+    waiter_stop(waiter);
+    CloseHandle(waiter->event);
+    uv_close((uv_handle_t *)&waiter->async, on_closed);
+}
