@@ -47,8 +47,10 @@ def wait_until(condition, what):
 class Relay:
     """`kdwire relay` with its events; ends with the `with` block."""
 
+    program = [KDWIRE]
+
     def __init__(self, debugger, target, *options, events=True, **popen):
-        command = [KDWIRE, "relay", "--debugger", debugger, "--target", target, *options]
+        command = [*self.program, "relay", "--debugger", debugger, "--target", target, *options]
         if events:
             command += ["--events", "json"]
             popen["stdout"] = subprocess.PIPE

@@ -8,7 +8,7 @@
 #include "debug/line.h"
 #include "platform.h"
 
-enum { STDIN = 0 };
+enum { STDIN = 0, COLUMNS_UNKNOWN = 80 };
 
 static struct {
     struct editor_callbacks on;
@@ -23,9 +23,9 @@ static void draw(void)
 {
     char text[LINE_SHOWN_MAX];
     CONSOLE_SCREEN_BUFFER_INFO screen;
-    editor.line.width = 80;
+    editor.line.width = COLUMNS_UNKNOWN;
     if (GetConsoleScreenBufferInfo(GetStdHandle(STD_OUTPUT_HANDLE), &screen))
-        editor.line.width = (size_t)(screen.srWindow.Right - screen.srWindow.Left + 1);
+        editor.line.width = (size_t)screen.srWindow.Right + 1 - (size_t)screen.srWindow.Left;
     size_t size = line_shown(&editor.line, text);
     fwrite(text, 1, size, stdout);
     fflush(stdout);

@@ -263,6 +263,9 @@ static int prepare_listener(struct endpoint *endpoint, char *message)
     listener->access = access_descriptor(endpoint->spec.access);
     if (!listener->access)
         return listen_failed(endpoint, GetLastError(), message);
+    /* FILE_FLAG_FIRST_PIPE_INSTANCE makes sure; Wine 8 does not know it. */
+    if (WaitNamedPipeW(listener->name, 1) || GetLastError() == ERROR_SEM_TIMEOUT)
+        return listen_failed(endpoint, ERROR_PIPE_BUSY, message);
     for (int i = 0; i < PIPE_WAITING; i++) {
         struct instance *instance = &listener->instances[i];
         instance->endpoint = endpoint;

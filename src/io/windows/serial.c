@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * COM ports. libuv has none: overlapped reads and writes, whose events wake the loop.
+ * COM ports. libuv has none: overlapped reads and writes, whose events wake the loop. A read waits
+ * for one byte and then takes what has come with it: the time-outs that should do so in one step
+ * are not the same in every driver.
  *
  *   read     event                      next     what happens
- *   idle     wanted                     pending  ReadFile
- *   pending  bytes, wanted              pending  given to the channel; ReadFile
- *   pending  bytes, not wanted          held     kept in the one buffer until wanted
- *   pending  nothing (time-out)         pending  ReadFile
- *   pending  error                      idle     the channel is told that the port is gone
- *   held     wanted                     pending  given to the channel; ReadFile
+ *   idle     wanted                     first    ReadFile of one byte
+ *   first    the byte, more has come    rest     ReadFile of that
+ *   first    the byte, wanted           first    given to the channel; ReadFile of one byte
+ *   rest     bytes, wanted              first    the same
+ *   either   bytes, not wanted          held     kept in the one buffer until wanted
+ *   either   error                      idle     the channel is told that the port is gone
+ *   held     wanted                     first    given to the channel; ReadFile of one byte
  *   any      close                      closed   cancelled, waited for
  */
 #include <stdio.h>
@@ -20,14 +23,14 @@
 #include "waiter.h"
 
 enum {
-    COM_QUEUE = 64 * 1024,      /* the driver's, each way: more than any UART needs */
-    COM_READ_WAIT_MS = 3600000, /* a read of a silent line ends, and is begun again */
+    COM_QUEUE = 64 * 1024, /* the driver's, each way: more than any UART needs */
     COM_NAME_MAX = 128,
 };
 
 enum com_read {
     COM_READ_IDLE,
-    COM_READ_PENDING,
+    COM_READ_FIRST,
+    COM_READ_REST,
     COM_READ_HELD,
 };
 
@@ -51,7 +54,7 @@ struct com {
     const uint8_t *out_bytes;
 };
 
-static void begin_read(struct com *com);
+static void begin_read(struct com *com, enum com_read what, DWORD size);
 
 static DWORD way_result(struct com *com, struct com_way *way, DWORD *size)
 {
@@ -74,43 +77,66 @@ static void give_held(struct com *com)
         channel_driver_data(com->channel, com->channel->read_buffer, size);
 }
 
+/* How many bytes the driver has, at most what the buffer takes. */
+static DWORD waiting_bytes(const struct com *com)
+{
+    COMSTAT state;
+    DWORD errors, room = ENDPOINT_READ_MAX - com->held;
+    if (!ClearCommError(com->port, &errors, &state))
+        return 0;
+    return state.cbInQue < room ? state.cbInQue : room;
+}
+
+static void read_done(struct com *com, DWORD size)
+{
+    bool first = com->state == COM_READ_FIRST;
+    com->held += size;
+    DWORD more = first && size ? waiting_bytes(com) : 0;
+    if (more)
+        begin_read(com, COM_READ_REST, more);
+    else
+        com->state = COM_READ_HELD;
+}
+
+static void read_failed(struct com *com, DWORD error)
+{
+    com->state = COM_READ_IDLE;
+    channel_driver_gone(com->channel, uv_translate_sys_error((int)error));
+}
+
 static void on_read(struct waiter *waiter)
 {
     struct com *com = waiter->context;
-    DWORD size;
-    DWORD error = way_result(com, &com->in, &size);
-    if (error == ERROR_IO_INCOMPLETE && com->state != COM_READ_HELD)
-        return;
-    if (error != ERROR_IO_INCOMPLETE) {
-        com->state = COM_READ_HELD;
-        com->held = size;
+    if (com->state == COM_READ_FIRST || com->state == COM_READ_REST) {
+        DWORD size = 0;
+        DWORD error = com->error ? com->error : way_result(com, &com->in, &size);
+        if (error == ERROR_IO_INCOMPLETE)
+            return;
+        if (error)
+            read_failed(com, error);
+        else
+            read_done(com, size);
     }
-    if (error && error != ERROR_IO_INCOMPLETE) {
-        com->state = COM_READ_IDLE;
-        channel_driver_gone(com->channel, uv_translate_sys_error((int)error));
-        return;
-    }
-    if (com->wanted)
+    if (com->state == COM_READ_HELD && com->wanted)
         give_held(com);
-    if (com->wanted && com->state == COM_READ_IDLE)
-        begin_read(com);
+    if (com->state == COM_READ_IDLE && com->wanted)
+        begin_read(com, COM_READ_FIRST, 1);
 }
 
-static void begin_read(struct com *com)
+static void begin_read(struct com *com, enum com_read what, DWORD size)
 {
     memset(&com->in.overlapped, 0, sizeof(com->in.overlapped));
     com->in.overlapped.hEvent = com->in.waiter.event;
     com->in.pending = true;
-    com->state = COM_READ_PENDING;
+    com->state = what;
     /* Also a read that ends at once signals the event: one way to go on. */
-    if (ReadFile(com->port, com->channel->read_buffer, ENDPOINT_READ_MAX, NULL,
+    if (ReadFile(com->port, com->channel->read_buffer + com->held, size, NULL,
                  &com->in.overlapped) ||
         GetLastError() == ERROR_IO_PENDING)
         return;
-    int error = uv_translate_sys_error((int)GetLastError());
     com->in.pending = false;
-    com->state = COM_READ_IDLE;
-    channel_driver_gone(com->channel, error);
+    com->error = GetLastError();
+    SetEvent(com->in.waiter.event);
 }
 
 static void com_resume(struct channel *channel)
@@ -241,8 +267,7 @@ static BYTE parity_of(const struct endpoint_spec *spec)
 
 static bool set_line(HANDLE port, const struct endpoint_spec *spec)
 {
-    /* A read ends with the first bytes. */
-    COMMTIMEOUTS timeouts = {MAXDWORD, MAXDWORD, COM_READ_WAIT_MS, 0, 0};
+    COMMTIMEOUTS timeouts = {0, 0, 0, 0, 0}; /* none */
     DCB line = {.DCBlength = sizeof(line)};
     if (!GetCommState(port, &line))
         return false;

@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""kdwire.exe relay under Wine: named pipes, COM ports, programs and TCP. At the pipes' other ends are
+Win32 programs (windows/pipe_end.c), in the roles of WinDbg, Wireshark and a virtual machine.
+
+KDWIRE_BULK_MB sets the size of the bulk transfers, KDWIRE_RESTARTS how often an end comes and goes.
+"""
+import os
+import pathlib
+import pty
+import queue
+import random
+import signal
+import subprocess
+import threading
+import tty
+import uuid
+
+import pytest
+from relay_ends import (MEMORY_MAX, PATIENCE, ROOT, Relay, listening, manipulate, packet, read,
+                        recording, stop_packet, wait_until)
+import wine as wine_module
+
+EXE = pathlib.Path(os.environ.get("KDWIRE_EXE", ROOT / "build/windows/src/cli/kdwire.exe"))
+PIPE_END = ROOT / "build/windows/tests/system/windows/pipe-end.exe"
+BULK = int(os.environ.get("KDWIRE_BULK_MB", "8")) << 20
+RESTARTS = int(os.environ.get("KDWIRE_RESTARTS", "10"))
+LONG = PATIENCE + BULK // (1 << 20)
+
+pytestmark = pytest.mark.skipif(not EXE.exists(), reason="kdwire.exe is not built")
+
+
+class WindowsRelay(Relay):
+    program = [wine_module.RUN, str(EXE)]
+
+    def stop(self, number=signal.SIGKILL):
+        """Wine has no console here to press Ctrl-C on; --once ends a relay by itself."""
+        return super().stop(number)
+
+
+@pytest.fixture
+def name():
+    """A pipe that no other test uses."""
+    return "\\\\.\\pipe\\kdwire-test-" + uuid.uuid4().hex[:12]
+
+
+class End:
+    """A Win32 program at a pipe: what it got from the pipe, and how to send to it."""
+
+    def __init__(self, wine, role, name):
+        self.process = wine.start(PIPE_END, role, name, stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.got = bytearray()
+        self.changed = threading.Condition()
+        self.said = queue.Queue()
+        for task in (self._read, self._listen):
+            threading.Thread(target=task, daemon=True).start()
+
+    def _read(self):
+        while piece := self.process.stdout.read1(1 << 16):
+            with self.changed:
+                self.got += piece
+                self.changed.notify_all()
+
+    def _listen(self):
+        for line in self.process.stderr:
+            self.said.put(line.decode().strip())
+
+    def connected(self):
+        assert self.said.get(timeout=PATIENCE) == "connected"
+        return self
+
+    def send(self, data):
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def send_in_background(self, data):
+        threading.Thread(target=self.send, args=(data,), daemon=True).start()
+
+    def read(self, size, patience=PATIENCE):
+        """The next SIZE bytes."""
+        with self.changed:
+            ok = self.changed.wait_for(lambda: len(self.got) >= size, patience)
+            assert ok, f"only {len(self.got)} of {size} bytes came"
+            data = bytes(self.got[:size])
+            del self.got[:size]
+        return data
+
+    def close(self):
+        """Closes the pipe as a program does that ends."""
+        self.process.stdin.close()
+        self.process.wait(PATIENCE)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+
+def exchange(windbg, target):
+    """WINDBG is an End; TARGET a socket."""
+    windbg.send(b"question")
+    assert read(target, 8) == b"question"
+    target.sendall(b"answer")
+    assert windbg.read(6) == b"answer"
+
+
+# ---- pipe <-> TCP ----
+
+def test_windbg_at_our_pipe_and_a_target_by_tcp(wine, name):
+    with WindowsRelay(f"pipe-listen:{name}", "tcp-listen:0") as relay:
+        target = relay.connect("target")
+        windbg = End(wine, "open", name).connected()
+        assert name in relay.wait("up", "debugger")["text"]
+        exchange(windbg, target)
+        windbg.close()
+        assert "closed the connection" in relay.wait("down", "debugger")["text"]
+        exchange(End(wine, "open", name).connected(), target)
+
+
+def test_bulk_both_ways_at_once_is_exact(wine, name):
+    up, down = random.Random(1).randbytes(BULK), random.Random(2).randbytes(BULK)
+    with WindowsRelay(f"pipe-listen:{name}", "tcp-listen:0") as relay:
+        target = relay.connect("target")
+        target.settimeout(LONG)
+        windbg = End(wine, "open", name).connected()
+        windbg.send_in_background(up)
+        threading.Thread(target=target.sendall, args=(down,), daemon=True).start()
+        assert read(target, len(up)) == up
+        assert windbg.read(len(down), LONG) == down
+        assert relay.peak_memory() < 4 * MEMORY_MAX  # Wine itself needs most of it
+
+
+# ---- pipe <-> pipe ----
+
+def test_windbg_and_a_virtual_machine_both_at_pipes_come_in_any_order(wine, name):
+    """The order: relay, WinDbg, machine; then the machine restarts, then WinDbg."""
+    machine_name = name + "-vm"
+    with WindowsRelay(f"pipe-listen:{name}", f"pipe:{machine_name}") as relay:
+        assert "no such pipe yet" in relay.wait("retrying", "target")["text"]
+        windbg = End(wine, "open", name).connected()
+        relay.wait("up", "debugger")
+        for number in (1, 2):
+            machine = End(wine, "serve", machine_name)
+            relay.wait("up", "target", number)
+            machine.connected()
+            windbg.send(b"question")
+            assert machine.read(8) == b"question"
+            machine.send(b"answer")
+            assert windbg.read(6) == b"answer"
+            machine.kill()
+            relay.wait("down", "target", number)
+        windbg.kill()
+        relay.wait("down", "debugger")
+        machine = End(wine, "serve", machine_name)
+        relay.wait("up", "target", 3)
+        windbg = End(wine, "open", name).connected()
+        relay.wait("up", "debugger", 2)
+        machine.send(b"hello")
+        assert windbg.read(5) == b"hello"
+
+
+@pytest.mark.parametrize("end_it", ["close", "kill"])
+def test_an_end_is_restarted_again_and_again_and_no_byte_is_torn(wine, name, end_it):
+    with WindowsRelay(f"pipe-listen:{name}", "tcp-listen:0") as relay:
+        target = relay.connect("target")
+        for number in range(1, RESTARTS + 1):
+            windbg = End(wine, "open", name).connected()
+            relay.wait("up", "debugger", number)
+            word = f"session {number:04}".encode()
+            windbg.send(word)
+            assert read(target, len(word)) == word
+            target.sendall(word)
+            assert windbg.read(len(word)) == word
+            getattr(windbg, end_it)()
+            relay.wait("down", "debugger", number)
+
+
+def test_a_target_by_tcp_is_restarted_again_and_again(wine, name):
+    with WindowsRelay(f"pipe-listen:{name}", "tcp-listen:0") as relay:
+        windbg = End(wine, "open", name).connected()
+        relay.wait("up", "debugger")
+        for number in range(1, RESTARTS + 1):
+            target = relay.connect("target")
+            target.sendall(b"x" * number)
+            assert windbg.read(number) == b"x" * number
+            target.close()
+            relay.wait("down", "target", number)
+
+
+# ---- Wireshark and the recording ----
+
+def test_the_roles_by_name_and_the_recording(wine, name, tmp_path):
+    """WinDbg, the machine and Wireshark at pipes, as on a Hyper-V host; tshark reads the file."""
+    machine_name, live_name = name + "-vm", name + "-live"
+    file = tmp_path / "session.pcapng"
+    machine = End(wine, "serve", machine_name)
+    with WindowsRelay(f"pipe-listen:{name}", f"pipe:{machine_name}", "--live",
+                      f"pipe-listen:{live_name}", "--record", wine_module.windows_path(file),
+                      "--once") as relay:
+        wireshark = End(wine, "read", live_name).connected()
+        windbg = End(wine, "open", name).connected()
+        relay.wait("up", "debugger")
+        relay.wait("up", "target")
+        question, answer = manipulate(0x80800800), stop_packet(0x80800800) * 3
+        windbg.send(question)
+        assert machine.read(len(question)) == question
+        machine.send(answer)
+        assert windbg.read(len(answer)) == answer
+        wait_until(lambda: b"".join(record_of(wireshark.got)) == question + answer,
+                   "Wireshark's pipe has the session")
+        windbg.close()
+        machine.close()
+        assert relay.finish() == 0
+        assert relay.summary()["event"] == "summary"
+    got = recording(file)
+    assert got.sent == [question, answer]
+    shown = subprocess.run(["tshark", "-r", file], capture_output=True, check=True, timeout=PATIENCE)
+    assert len(shown.stdout.splitlines()) >= 4
+
+
+def record_of(stream):
+    from relay_ends import Recording
+    try:
+        return Recording(bytes(stream)).sent
+    except AssertionError:  # not even the header yet
+        return [b"", b""]
+
+
+def test_a_wireshark_that_reads_nothing_stops_nobody_and_costs_no_memory(wine, name):
+    live_name = name + "-live"
+    data = packet(2, 0x80800000, bytes(range(256)) * 15) * 1200
+    with WindowsRelay(f"pipe-listen:{name}", "tcp-listen:0", "--live", live_name) as relay:
+        End(wine, "hold", live_name).connected()
+        target = relay.connect("target")
+        windbg = End(wine, "open", name).connected()
+        relay.wait("up", "debugger")
+        windbg.send_in_background(data)
+        assert read(target, len(data)) == data
+        assert relay.peak_memory() < 4 * MEMORY_MAX
+
+
+# ---- COM ports and programs ----
+
+def test_com_port_and_tcp(wine):
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    port = wine.com_port(os.ttyname(slave))
+    data = bytes(range(256)) * 64
+    with WindowsRelay("tcp-listen:0", f"serial:{port},baud=115200") as relay:
+        assert relay.wait("up", "target")["text"] == f"{port} at 115200 baud"
+        debugger = relay.connect("debugger")
+        debugger.sendall(data)
+        got = b""
+        while len(got) < len(data):
+            got += os.read(master, 4096)
+        assert got == data
+        os.write(master, bytes(range(256)))
+        assert read(debugger, 256) == bytes(range(256))
+    os.close(master)
+    os.close(slave)
+
+
+def test_missing_com_port_is_told_and_waited_for(wine, tmp_path):
+    link = tmp_path / "line"
+    port = wine.com_port(link)
+    with WindowsRelay("tcp-listen:0", f"serial:{port}") as relay:
+        assert "is not there; is the adapter plugged in?" in relay.wait("retrying", "target")["text"]
+        master, slave = pty.openpty()
+        tty.setraw(slave)
+        link.symlink_to(os.ttyname(slave))
+        relay.wait("up", "target")
+        debugger = relay.connect("debugger")
+        os.write(master, b"hello")
+        assert read(debugger, 5) == b"hello"
+    os.close(master)
+    os.close(slave)
+
+
+def test_exec_runs_a_program_and_runs_it_again(wine):
+    """findstr prints what it read when its input ends: here, never; so it is ended and counted."""
+    with WindowsRelay("tcp-listen:0", "exec:echo hello & echo \"a b\"") as relay:
+        debugger = relay.connect("debugger")
+        relay.wait("up", "target", 2)
+        got = read(debugger, 8)
+        assert got in b"hello \r\n\"a b\"\r\n" * 2
+
+
+def test_stdio_of_a_program_that_another_started(wine):
+    end = listening()
+    inner = f"\"{EXE}\" relay -d stdio -t tcp:127.0.0.1:{end.getsockname()[1]} --quiet"
+    with WindowsRelay("tcp-listen:0", f"exec:{inner}") as relay:
+        target, _ = end.accept()
+        target.settimeout(PATIENCE)
+        debugger = relay.connect("debugger")
+        debugger.sendall(b"question")
+        assert read(target, 8) == b"question"
+        target.sendall(b"answer")
+        assert read(debugger, 6) == b"answer"
+
+
+# ---- errors ----
+
+def test_second_client_is_turned_away(wine, name):
+    with WindowsRelay(f"pipe-listen:{name}", "tcp-listen:0") as relay:
+        target = relay.connect("target")
+        first = End(wine, "open", name).connected()
+        relay.wait("up", "debugger")
+        second = End(wine, "open", name).connected()
+        assert "is connected" in relay.wait("refused", "debugger")["text"]
+        assert second.process.wait(PATIENCE) == 0
+        exchange(first, target)
+
+
+def test_pipe_in_use_is_one_clear_line(wine, name):
+    with WindowsRelay(f"pipe-listen:{name}", "tcp-listen:0") as relay:
+        relay.wait("listening", "debugger")
+        other = wine.run(EXE, "relay", "-d", f"pipe-listen:{name}", "-t", "tcp-listen:0")
+        assert other.returncode == 1
+        lines = other.stderr.decode().splitlines()
+        assert len(lines) == 1 and "already in use by another program" in lines[0], lines
+
+
+def test_busy_pipe_is_told_and_waited_for(wine, name):
+    machine = End(wine, "serve", name)
+    other = End(wine, "open", name).connected()
+    machine.connected()
+    with WindowsRelay("tcp-listen:0", f"pipe:{name}") as relay:
+        assert "in use by another program" in relay.wait("retrying", "target")["text"]
+        other.close()
+        machine.close()
+        End(wine, "serve", name)
+        relay.wait("up", "target")
+
+
+def test_client_that_never_reads_holds_the_other_up_without_memory(wine, name):
+    with WindowsRelay(f"pipe-listen:{name}", "tcp-listen:0") as relay:
+        target = relay.connect("target")
+        end = End(wine, "hold", name).connected()
+        relay.wait("up", "debugger")
+        target.settimeout(2)
+        with pytest.raises(TimeoutError):
+            while True:
+                target.sendall(bytes(1 << 20))
+        assert relay.peak_memory() < 4 * MEMORY_MAX
+        end.kill()
+        assert relay.wait("down", "debugger")["bytes"] > 0  # the loss is counted
+
+
+@pytest.mark.parametrize("end,says", [
+    ("unix:/tmp/x", "on Windows use pipe: or pipe-listen:"),
+    ("pty:x", "for WinDbg use pipe-listen:"),
+    ("pipe:\\\\.\\x", "a pipe's name is"),
+])
+def test_wrong_ends_are_wrong_usage(wine, end, says):
+    result = wine.run(EXE, "relay", "-d", end, "-t", "tcp-listen:0")
+    assert result.returncode == 2
+    assert says in result.stderr.decode()

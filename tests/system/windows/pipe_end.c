@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pipe-end open|read|serve|hold NAME: a Win32 program at one end of a named pipe, in the role of
+ *
+ *   open   WinDbg: opens the pipe to read and write, waits while it is busy or not there
+ *   read   Wireshark (dumpcap): opens the pipe to read only
+ *   serve  a virtual machine: makes the pipe and waits for a client
+ *   hold   a program that opens the pipe and reads nothing
+ *
+ * What comes from the pipe goes to standard output and what comes from standard input to the pipe.
+ * "connected" on standard error tells when. It ends when the pipe does, or standard input (then the
+ * pipe is closed first).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <windows.h>
+
+enum {
+    PIECE = 65536,
+    WAIT_MS = 20, /* between two attempts */
+    HOLD_MS = 60000,
+};
+
+static HANDLE pipe_handle = INVALID_HANDLE_VALUE;
+
+static HANDLE open_pipe(const char *name, DWORD access)
+{
+    for (;;) {
+        HANDLE pipe = CreateFileA(name, access, 0, NULL, OPEN_EXISTING, FILE_FLAG_OVERLAPPED, NULL);
+        if (pipe != INVALID_HANDLE_VALUE)
+            return pipe;
+        if (GetLastError() == ERROR_ACCESS_DENIED) {
+            fprintf(stderr, "access denied\n");
+            ExitProcess(1);
+        }
+        if (GetLastError() != ERROR_PIPE_BUSY || !WaitNamedPipeA(name, WAIT_MS))
+            Sleep(WAIT_MS);
+    }
+}
+
+static DWORD finish(BOOL done, OVERLAPPED *overlapped)
+{
+    DWORD size = 0;
+    if (!done && GetLastError() != ERROR_IO_PENDING)
+        return 0;
+    return GetOverlappedResult(pipe_handle, overlapped, &size, TRUE) ? size : 0;
+}
+
+static HANDLE serve_pipe(const char *name)
+{
+    OVERLAPPED overlapped = {.hEvent = CreateEventA(NULL, TRUE, FALSE, NULL)};
+    pipe_handle = CreateNamedPipeA(name, PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED,
+                                   PIPE_TYPE_BYTE | PIPE_WAIT, 1, PIECE, PIECE, 0, NULL);
+    if (pipe_handle == INVALID_HANDLE_VALUE)
+        return pipe_handle;
+    finish(ConnectNamedPipe(pipe_handle, &overlapped), &overlapped);
+    return pipe_handle;
+}
+
+static DWORD WINAPI to_pipe(void *context)
+{
+    static char piece[PIECE];
+    HANDLE in = GetStdHandle(STD_INPUT_HANDLE);
+    OVERLAPPED overlapped = {.hEvent = CreateEventA(NULL, TRUE, FALSE, NULL)};
+    DWORD size;
+    (void)context;
+    while (ReadFile(in, piece, PIECE, &size, NULL) && size) {
+        for (DWORD sent = 0, now; sent < size; sent += now) {
+            now = finish(WriteFile(pipe_handle, piece + sent, size - sent, NULL, &overlapped),
+                         &overlapped);
+            if (!now)
+                ExitProcess(0);
+        }
+    }
+    CloseHandle(pipe_handle);
+    ExitProcess(0);
+}
+
+static void from_pipe(void)
+{
+    static char piece[PIECE];
+    HANDLE out = GetStdHandle(STD_OUTPUT_HANDLE);
+    OVERLAPPED overlapped = {.hEvent = CreateEventA(NULL, TRUE, FALSE, NULL)};
+    DWORD size, written;
+    while ((size = finish(ReadFile(pipe_handle, piece, PIECE, NULL, &overlapped), &overlapped)) > 0)
+        if (!WriteFile(out, piece, size, &written, NULL))
+            break;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3)
+        return 2;
+    if (!strcmp(argv[1], "serve"))
+        pipe_handle = serve_pipe(argv[2]);
+    else
+        pipe_handle = open_pipe(argv[2], !strcmp(argv[1], "read") ? GENERIC_READ
+                                                                  : GENERIC_READ | GENERIC_WRITE);
+    if (pipe_handle == INVALID_HANDLE_VALUE) {
+        fprintf(stderr, "error %lu\n", GetLastError());
+        return 1;
+    }
+    fprintf(stderr, "connected\n");
+    fflush(stderr);
+    if (!strcmp(argv[1], "hold"))
+        Sleep(HOLD_MS);
+    if (strcmp(argv[1], "read") != 0)
+        CreateThread(NULL, 0, to_pipe, NULL, 0, NULL);
+    from_pipe();
+    return 0;
+}
