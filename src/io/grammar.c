@@ -685,7 +685,7 @@ static void add_kdnet(struct line *line, const struct endpoint_spec *spec)
         add(line, ",version=%u", spec->version);
     if (*spec->path) {
         add(line, ",key-file=");
-        add_path(line, spec->path);
+        add_path(line, spec->path, false);
     }
 }
 

@@ -400,7 +400,7 @@ static void on_datagram(struct endpoint *endpoint, const struct sockaddr *from,
                         const struct sockaddr *to, const uint8_t *bytes, size_t size)
 {
     struct relay *relay = ((struct relay_side *)endpoint->context)->relay;
-    int code = datagrams_add(&relay->datagrams, wall_clock_ns(), from, to, bytes, size);
+    int code = datagrams_add(&relay->datagrams, clock_wall_ns(), from, to, bytes, size);
     if (code < 0)
         datagrams_failed(relay, code);
 }

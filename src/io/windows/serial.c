@@ -49,6 +49,7 @@ struct com {
     int waiters;
     enum com_read state;
     bool wanted;
+    DWORD error;     /* why a read could not begin */
     DWORD held;      /* bytes in the channel's read buffer */
     size_t out_left; /* bytes of the present write that have not left */
     const uint8_t *out_bytes;

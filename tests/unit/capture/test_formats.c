@@ -310,7 +310,8 @@ static void datagrams_keep_their_ends_and_the_key(void **state)
 
     config.secret = NULL;
     assert_int_equal(capture_writer_init(&writer, &config), KD_OK);
-    assert_null(memmem(writer.preamble, writer.preamble_size, "key=", 4));
+    for (size_t i = 0; i + 4 <= writer.preamble_size; i++)
+        assert_memory_not_equal(writer.preamble + i, "key=", 4);
     const struct capture_packet nowhere = {.payload = datagram, .payload_size = 1};
     assert_int_equal(capture_write(&writer, &nowhere, block, sizeof(block)), KD_E_ARGUMENT);
 }
