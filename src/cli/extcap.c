@@ -29,11 +29,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <uv.h>
 
 #include "capture/capture.h"
 #include "cli.h"
+#include "io/clock.h"
 #include "io/endpoint.h"
 
 enum {
@@ -166,20 +166,14 @@ static void on_signal(uv_signal_t *handle, int number)
 
 /* ---- notes ---- */
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    (void)timespec_get(&now, TIME_UTC);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Between two blocks. */
 static void write_notes(struct capture *capture)
 {
     uint8_t block[CAPTURE_TEXT_MAX + 512];
     for (unsigned i = 0; i < capture->note_count; i++) {
-        struct capture_packet packet = {
-            .direction = CAPTURE_FROM_DEBUGGER, .time_ns = now_ns(), .comment = capture->notes[i]};
+        struct capture_packet packet = {.direction = CAPTURE_FROM_DEBUGGER,
+                                        .time_ns = clock_wall_ns(),
+                                        .comment = capture->notes[i]};
         int size = capture_write(&capture->writer, &packet, block, sizeof(block));
         if (size > 0)
             (void)endpoint_write(&capture->sink, block, (size_t)size);
@@ -464,8 +458,8 @@ static int run_capture(const struct arguments *arguments)
     capture.arguments = arguments;
     capture.loop = uv_default_loop();
     (void)capture_writer_init(&capture.writer, &writer);
-    if (!endpoint_spec_fifo(&spec, arguments->fifo))
-        return cli_usage_error("--fifo '%s' is too long", arguments->fifo);
+    if (endpoint_parse_live(&spec, arguments->fifo, message) < 0)
+        return cli_usage_error("--fifo: %s", message);
     endpoint_init(capture.loop, &capture.sink, &spec, &callbacks, &capture);
     for (unsigned i = 0; i < 2; i++) {
         (void)uv_signal_init(capture.loop, &capture.signals[i]);

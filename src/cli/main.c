@@ -87,6 +87,6 @@ int main(int argc, char **argv)
             return subcommands[i].run(argc - 1, argv + 1);
         }
     }
-    return cli_usage_error("'%s' is no subcommand; there are relay, debug, decode, sim, genkey and hyperv",
-                           argv[1]);
+    return cli_usage_error(
+        "'%s' is no subcommand; there are relay, debug, decode, sim, genkey and hyperv", argv[1]);
 }
