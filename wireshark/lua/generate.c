@@ -51,9 +51,9 @@ static void print_apis(void)
 
 static void print_types(void)
 {
-    for (uint16_t type = 0; type < KD_PACKET_TYPE_MAX; type++)
-        printf("types[%u] = {name=\"%s\", fixed=%zu}\n", (unsigned)type, kd_packet_type_name(type),
-               kd_fixed_size(type));
+    for (unsigned type = 0; type < (unsigned)KD_PACKET_TYPE_MAX; type++)
+        printf("types[%u] = {name=\"%s\", fixed=%zu}\n", type, kd_packet_type_name((uint16_t)type),
+               kd_fixed_size((uint16_t)type));
 }
 
 int main(void)
