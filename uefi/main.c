@@ -304,6 +304,7 @@ static EFI_STATUS install(void)
 
     hook_other_processors();
     (void)modules_scan();
+    modules_expect_notices();
     modules_find_names();
     status = register_events();
     if (!EFI_ERROR(status))

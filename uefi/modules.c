@@ -28,6 +28,7 @@ static _Alignas(16) uint8_t head[16];
 static uint64_t next_serial;
 static EFI_SYSTEM_TABLE *system;
 static EFI_DEBUG_IMAGE_INFO_TABLE_HEADER *table;
+static bool notices; /* each image from now on has a notice of its own */
 
 static const EFI_GUID table_guid = EFI_DEBUG_IMAGE_INFO_TABLE_GUID;
 static const EFI_GUID volume_guid = EFI_FIRMWARE_VOLUME2_PROTOCOL_GUID;
@@ -299,8 +300,11 @@ static void see_table(void)
             gone(module); /* another image at the same place: unloaded and loaded since */
             module = NULL;
         }
-        if (module == NULL)
+        if (module == NULL) {
             module = add((uint64_t)image.ImageBase, image.ImageSize, instance, NULL);
+            if (module != NULL)
+                module->awaits_notice = notices;
+        }
         if (module != NULL)
             module->seen = true;
     }
@@ -330,13 +334,26 @@ bool modules_scan(void)
     return news;
 }
 
-void modules_installed(const EFI_LOADED_IMAGE_PROTOCOL *image)
+void modules_expect_notices(void)
+{
+    notices = true;
+}
+
+/* Firmware enters the image in its table before it gives notice: a tick between the two has seen it
+ * already, and must not be taken for an image before this one. */
+void modules_installed(EFI_LOADED_IMAGE_PROTOCOL *image)
 {
     uint64_t flags = cpu_interrupts_off();
     struct module *module = find((uint64_t)image->ImageBase);
+    bool its_own = module != NULL && module->image == image && module->awaits_notice;
 
-    if (module != NULL && !module->by_hand)
-        gone(module);
+    if (its_own) {
+        module->awaits_notice = false;
+    } else if (module == NULL || !module->by_hand) {
+        if (module != NULL)
+            gone(module);
+        (void)add((uint64_t)image->ImageBase, image->ImageSize, image, NULL);
+    }
     cpu_interrupts_restore(flags);
 }
 

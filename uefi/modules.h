@@ -36,6 +36,7 @@ struct module {
     bool seen;          /* in the table at the scan under way */
     bool by_hand;       /* reported by a program: not in the firmware's table */
     bool name_is_final; /* else services may find a better one */
+    bool awaits_notice; /* seen in the table before modules_installed */
     uint64_t serial;    /* order of loading */
     uint64_t base, size;
     uint32_t checksum;
@@ -51,7 +52,9 @@ bool modules_scan(void);
 bool modules_poll(void);
 /* Firmware has just installed IMAGE: one that is known at its base is another one, gone meanwhile,
  * even if the pool gave the new image the same place and the same structure. */
-void modules_installed(const EFI_LOADED_IMAGE_PROTOCOL *image);
+void modules_installed(EFI_LOADED_IMAGE_PROTOCOL *image);
+/* What was there so far had its notice, if any: call it once, after the first scan. */
+void modules_expect_notices(void);
 /* Asks firmware for user-interface names. Outside exceptions only. */
 void modules_find_names(void);
 
