@@ -50,8 +50,9 @@ void modules_init(EFI_SYSTEM_TABLE *system);
 bool modules_scan(void);
 /* Scans if the firmware has marked the table as changed. */
 bool modules_poll(void);
-/* Firmware has just installed IMAGE: one that is known at its base is another one, gone meanwhile,
- * even if the pool gave the new image the same place and the same structure. */
+/* Firmware gives notice of IMAGE. One that is known at its base is IMAGE itself if the table told
+ * of it before this notice; else it is another one, gone meanwhile, even if the pool gave the new
+ * image the same place and the same structure. */
 void modules_installed(EFI_LOADED_IMAGE_PROTOCOL *image);
 /* What was there so far had its notice, if any: call it once, after the first scan. */
 void modules_expect_notices(void);
