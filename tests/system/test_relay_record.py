@@ -9,8 +9,8 @@ import subprocess
 import threading
 
 import pytest
-from relay_ends import (ACK, MEMORY_MAX, PATIENCE, Recording, Relay, blocks, manipulate, packet,
-                        read, read_all, recording, stop_packet, wait_until)
+from relay_ends import (ACK, KDWIRE, MEMORY_MAX, PATIENCE, Recording, Relay, blocks, listening,
+                        manipulate, packet, read, read_all, recording, stop_packet, wait_until)
 
 
 def start(*options, **popen):
@@ -291,11 +291,7 @@ def test_events_tell_stops_resends_and_breakins():
 
 def test_events_that_nobody_reads_do_not_stop_the_session():
     """Standard output is a pipe that is full: the session matters more."""
-    with start() as relay:
-        debugger_port, target_port = relay.port("debugger"), relay.port("target")
-        assert debugger_port and target_port
     reading, writing = os.pipe()
-    from relay_ends import KDWIRE, listening
     ends = [listening(), listening()]
     names = [f"tcp:127.0.0.1:{end.getsockname()[1]}" for end in ends]
     process = subprocess.Popen([KDWIRE, "relay", "-d", names[0], "-t", names[1], "--events",
@@ -304,6 +300,10 @@ def test_events_that_nobody_reads_do_not_stop_the_session():
         debugger, target = ends[0].accept()[0], ends[1].accept()[0]
         for side in (debugger, target):
             side.settimeout(PATIENCE)
+        story = b""  # what comes before both ends are up in the relay's eyes is rightly dropped
+        while story.count(b'"event":"up"') < 2:
+            story += os.read(reading, 4096)
+            assert process.poll() is None, story
         again = stop_packet(0x80800000)
         for _ in range(2000):  # each is an event: far more than a pipe holds
             target.sendall(again)
