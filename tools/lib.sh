@@ -30,3 +30,10 @@ configure() {
     step "configure $configure_name" meson setup "build/$configure_name" "$@"
     printf '%s\n' "$*" >"build/$configure_name.options"
 }
+
+# system_tests BUILD FILE...: with the kdwire of that build.
+system_tests() {
+    build=$PWD/$1
+    shift
+    KDWIRE=$build/src/cli/kdwire /usr/bin/python3 -m pytest -q -p no:cacheprovider "$@"
+}
