@@ -11,6 +11,13 @@
 #include "kdnet/bridge.h"
 #include "opener.h"
 
+enum {
+    /* A name is looked up again so often while its debugger is silent: it may have another address
+     * by now. A debugger is silent for hours, too, while its target runs. */
+    LOOK_AGAIN_MS = 5000,
+    LOOK_AGAIN_IN_SESSION_MS = 60000,
+};
+
 struct kdnet_opener {
     struct opener opener;
     struct endpoint *endpoint;
@@ -18,6 +25,7 @@ struct kdnet_opener {
     bool bridge_open;
     uv_getaddrinfo_t resolve;
     bool resolving;
+    uint64_t resolve_at; /* time of the loop; put off by each datagram that comes */
     uv_udp_t udp;
     bool udp_open;
     struct sockaddr_storage local, remote; /* remote: of the datagram that came last */
@@ -168,13 +176,22 @@ static void pump(struct kdnet_opener *kdnet)
         set_timer(kdnet);
 }
 
+static void put_off_resolving(struct kdnet_opener *kdnet)
+{
+    kdnet->resolve_at = uv_now(kdnet->endpoint->loop) +
+                        (kdnet->bridge.up ? LOOK_AGAIN_IN_SESSION_MS : LOOK_AGAIN_MS);
+}
+
 static void come_up(struct kdnet_opener *kdnet);
+static int resolve(struct kdnet_opener *kdnet);
 
 static void on_timer(uv_timer_t *timer)
 {
     struct kdnet_opener *kdnet = timer->data;
     kdnet_bridge_tick(&kdnet->bridge, now_us());
     come_up(kdnet);
+    if (!is_host(kdnet->endpoint) && uv_now(timer->loop) >= kdnet->resolve_at)
+        resolve(kdnet); /* if not now, then later */
     pump(kdnet);
 }
 
@@ -275,6 +292,7 @@ static void on_datagram(uv_udp_t *udp, ssize_t count, const uv_buf_t *buffer,
            from->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
     to_kdnet(&address, &kdnet->remote);
     tell_datagram(kdnet, false, &kdnet->remote, kdnet->in, (size_t)count);
+    put_off_resolving(kdnet);
     uint64_t foreign = kdnet->bridge.session.stats.not_authentic;
     on_session(kdnet,
                kdnet_bridge_receive(&kdnet->bridge, now_us(), &address, kdnet->in, (size_t)count));
@@ -402,12 +420,50 @@ static void target_failed(struct kdnet_opener *kdnet, int error)
     endpoint_failed(kdnet->endpoint, reason);
 }
 
+static bool is_among(const struct kdnet_address *wanted, const struct addrinfo *addresses)
+{
+    for (; addresses; addresses = addresses->ai_next) {
+        struct kdnet_address address;
+        struct sockaddr_storage storage = {0};
+        memcpy(&storage, addresses->ai_addr, addresses->ai_addrlen);
+        to_kdnet(&address, &storage);
+        if (!memcmp(address.ip, wanted->ip, sizeof(address.ip)))
+            return true;
+    }
+    return false;
+}
+
+/* The debugger has another address of the same family: on with the same socket. */
+static void move_target(struct kdnet_opener *kdnet, const struct addrinfo *address)
+{
+    struct kdnet_address host, self;
+    struct sockaddr_storage storage = {0};
+    char text[128];
+    memcpy(&storage, address->ai_addr, address->ai_addrlen);
+    uv_udp_connect(&kdnet->udp, NULL);
+    if (uv_udp_connect(&kdnet->udp, address->ai_addr) < 0)
+        return; /* looked up again later */
+    note_local(kdnet);
+    to_kdnet(&host, &storage);
+    to_kdnet(&self, &kdnet->local);
+    kdnet_session_move(&kdnet->bridge.session, now_us(), &host, &self);
+    kdnet->told_refused = false;
+    address_text(&storage, text, sizeof(text));
+    endpoint_say(kdnet->endpoint, ENDPOINT_RETRYING, "%.300s is at %.100s now",
+                 kdnet->endpoint->where, text);
+    pump(kdnet);
+}
+
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses)
 {
     struct kdnet_opener *kdnet = request->data;
     struct endpoint *endpoint = kdnet->endpoint;
     kdnet->resolving = false;
-    if (endpoint->state == ENDPOINT_OPENING) {
+    put_off_resolving(kdnet);
+    if (kdnet->bridge_open) {
+        if (status >= 0 && !is_among(&kdnet->bridge.session.config.host, addresses))
+            move_target(kdnet, addresses);
+    } else if (endpoint->state == ENDPOINT_OPENING) {
         if (status >= 0)
             status = connect_target(kdnet, addresses->ai_addr);
         if (status < 0)
@@ -419,31 +475,40 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     endpoint_release(endpoint);
 }
 
+static int resolve(struct kdnet_opener *kdnet)
+{
+    struct endpoint *endpoint = kdnet->endpoint;
+    struct addrinfo hints;
+    char port[8];
+    if (kdnet->resolving)
+        return 0;
+    memset(&hints, 0, sizeof(hints));
+    hints.ai_socktype = SOCK_DGRAM;
+    if (kdnet->bridge_open) /* of the socket that is there */
+        hints.ai_family = kdnet->local.ss_family;
+    snprintf(port, sizeof(port), "%u", endpoint->spec.port);
+    kdnet->resolve.data = kdnet;
+    int rc = uv_getaddrinfo(endpoint->loop, &kdnet->resolve, on_resolved, endpoint->spec.host, port,
+                            &hints);
+    if (rc < 0)
+        return rc;
+    kdnet->resolving = true;
+    endpoint_hold(endpoint);
+    return 0;
+}
+
 /* Once its bridge is open, an endpoint is only waited for; if its channel was dropped, a new one
  * comes at once. */
 static void attempt_kdnet(struct endpoint *endpoint)
 {
     struct kdnet_opener *kdnet = (struct kdnet_opener *)endpoint->opener;
-    struct addrinfo hints;
-    char port[8];
     if (kdnet->bridge_open) {
         uv_timer_start(&kdnet->timer, on_timer, 0, 0);
         return;
     }
-    if (kdnet->resolving)
-        return;
-    memset(&hints, 0, sizeof(hints));
-    hints.ai_socktype = SOCK_DGRAM;
-    snprintf(port, sizeof(port), "%u", endpoint->spec.port);
-    kdnet->resolve.data = kdnet;
-    int rc = uv_getaddrinfo(endpoint->loop, &kdnet->resolve, on_resolved, endpoint->spec.host, port,
-                            &hints);
-    if (rc < 0) {
+    int rc = resolve(kdnet);
+    if (rc < 0)
         target_failed(kdnet, rc);
-        return;
-    }
-    kdnet->resolving = true;
-    endpoint_hold(endpoint);
 }
 
 static void too_slow(struct endpoint *endpoint)

@@ -96,6 +96,14 @@ void kdnet_session_start(struct kdnet_session *session, uint64_t now)
     poke(session, now);
 }
 
+void kdnet_session_move(struct kdnet_session *session, uint64_t now,
+                        const struct kdnet_address *host, const struct kdnet_address *self)
+{
+    session->config.host = *host;
+    session->config.self = *self;
+    kdnet_session_start(session, now);
+}
+
 /* The client key is that of a poke not too old, and newer than the one that made this session: a
  * response that comes twice must not begin the sequences anew. */
 static bool is_my_poke(const struct kdnet_session *session, const uint8_t *client_key)

@@ -137,6 +137,10 @@ void kdnet_session_close(struct kdnet_session *session);
 /* Target: begins to poke; in a session: tells the debugger that this target has restarted. */
 void kdnet_session_start(struct kdnet_session *session, uint64_t now);
 
+/* Target: its debugger is at another address from now on; begins to poke there. */
+void kdnet_session_move(struct kdnet_session *session, uint64_t now,
+                        const struct kdnet_address *host, const struct kdnet_address *self);
+
 /*
  * A datagram came. Returns enum kdnet_news; with PAYLOAD, *PAYLOAD and *SIZE are it, valid until
  * the next call. Whatever is not as it should be is dropped without a word and counted.

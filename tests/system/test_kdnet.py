@@ -171,6 +171,20 @@ def test_a_simulated_target_is_debugged(family, address, bind):
         check_session(debug(f"kdnet-host:port={port}{bind}", SESSION))
 
 
+def test_a_debugger_that_gets_another_address_is_found_again(tmp_path):
+    resolver, address = tmp_path / "resolver.so", tmp_path / "address"
+    source = pathlib.Path(__file__).with_name("resolver.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", resolver, source], check=True)
+    port = free_port()
+    address.write_text("127.0.0.2")
+    environment = {**os.environ, "LD_PRELOAD": str(resolver), "KDWIRE_TEST_ADDRESS": str(address)}
+    with sim(f"kdnet-target:host=moving.test,port={port}", env=environment) as target:
+        target.wait("nobody waits there yet")
+        address.write_text("127.0.0.1")
+        check_session(debug(f"kdnet-host:port={port}", SESSION))
+        assert f"moving.test,port={port} is at 127.0.0.1:{port} now" in target.said
+
+
 def chain(host_relay_port, network_port=None):
     """debugger - tcp - relay - KDNET - relay - tcp - simulated target: its three programs."""
     near = Relay("tcp-listen:0", f"kdnet-host:port={host_relay_port}")

@@ -111,11 +111,13 @@ static void on_data(struct endpoint *endpoint, const uint8_t *bytes, size_t size
 static void on_notice(struct endpoint *endpoint, enum endpoint_notice what, const char *text)
 {
     struct session *s = endpoint->context;
-    if (what == ENDPOINT_RETRYING && !s->ever_up) {
+    bool first = what == ENDPOINT_RETRYING && !s->ever_up;
+    if (first && !endpoint_spec_listens(&endpoint->spec)) {
         /* Who starts a debugger by hand wants to know at once. */
         snprintf(s->reason, sizeof s->reason, "%s", text);
         s->ended = true;
-    } else if (s->on_notice != NULL && (what == ENDPOINT_LISTENING || what == ENDPOINT_WARNING)) {
+    } else if (s->on_notice != NULL &&
+               (first || what == ENDPOINT_LISTENING || what == ENDPOINT_WARNING)) {
         s->on_notice(s->context, text);
     }
 }

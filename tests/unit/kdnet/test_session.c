@@ -343,6 +343,23 @@ static void short_pokes_are_answered(void **state)
     assert_int_equal(pair->host.stats.malformed, 1);
 }
 
+/* Its name led elsewhere, and now leads here: nothing of the session there was is left. */
+static void a_debugger_that_has_moved_gets_a_new_session(void **state)
+{
+    struct pair *pair = *state;
+    const struct kdnet_address here = {.ip = {[10] = 0xFF, [11] = 0xFF, 10, 0, 0, 9}, .port = 5};
+    const struct kdnet_address self = {.ip = {[10] = 0xFF, [11] = 0xFF, 10, 0, 0, 8}, .port = 6};
+    open_pair(pair);
+    kdnet_session_move(&pair->target, pair->now, &here, &self);
+    struct datagram poke = control(&pair->target);
+    assert_memory_equal(&poke.to, &here, sizeof(here));
+    assert_int_equal(to_host(pair, &poke), 0);
+    struct datagram response = control(&pair->host);
+    assert_int_equal(to_target(pair, &response), KDNET_NEWS_NEW | KDNET_NEWS_NUDGE);
+    struct datagram first = data(&pair->target, "first");
+    assert_int_equal(to_host(pair, &first), KDNET_NEWS_NEW | KDNET_NEWS_PAYLOAD);
+}
+
 /* Cut anywhere, changed anywhere: not a byte of answer, no news, all counted. */
 static void damage_gets_no_answer(void **state)
 {
@@ -383,6 +400,7 @@ int main(void)
         TEST(recorded_pokes_end_no_session),
         TEST(answers_go_to_where_the_poke_came_from),
         TEST(short_pokes_are_answered),
+        TEST(a_debugger_that_has_moved_gets_a_new_session),
         TEST(damage_gets_no_answer),
     };
     return cmocka_run_group_tests_name("kdnet-session", tests, NULL, NULL);
