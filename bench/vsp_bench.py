@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Writes through COM77 (Wine, htsvsp.dll, TCP) beside a plain socket doing the same, in one run.
+"""COM77 (Wine, htsvsp.dll, TCP) beside a plain socket and a driver that does nothing, in one run.
 
-Prints one JSON object per line; `ratio` is the port's rate / the socket's. Wine's own way from a
-program to a driver (two processes and its server for each request) is part of the port's time.
+Prints one JSON object per line: `port_per_socket` is what a program gets through the port of what a
+socket of its own would give it; `null_per_socket` is the most that any driver could reach there, as
+Wine passes each request through its server (two processes, three copies); `port_per_null` is ours.
+First the same driver without Wine (bench/vsp.c).
 """
 import pathlib
 import subprocess
@@ -16,9 +18,14 @@ import wine  # noqa: E402
 
 BUILD = ROOT / "build/driver"
 CLIENT = BUILD / "tests/windows/vsp_client.exe"
+MEASURE = BUILD / "tests/windows/vsp_bench.exe"
+
+
+NATIVE = ROOT / "build/linux/bench/vsp-bench"
 
 
 def main():
+    subprocess.run([NATIVE], check=True)
     if not wine.is_installed() or not CLIENT.exists():
         print("vsp_bench: Wine or build/driver is missing; nothing measured", file=sys.stderr)
         return
@@ -28,7 +35,7 @@ def main():
         hold.stdout.readline()
         session.run(CLIENT, "install", wine.windows_path(BUILD / "tests/windows/vsptest.sys"),
                     wine.windows_path(BUILD / "windows/vsp/htsvsp.dll"), check=True)
-        print(session.run(CLIENT, "bench", limit=300, check=True).stdout.decode().replace("\r", ""), end="")
+        print(session.run(MEASURE, limit=300, check=True).stdout.decode().replace("\r", ""), end="")
         session.run(CLIENT, "remove", check=True)
     finally:
         session.close()

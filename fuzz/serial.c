@@ -126,6 +126,16 @@ static void receive(void)
     check(room <= SERIAL_QUEUE_MAX);
     if (size > room)
         size = room;
+    uint8_t *space = NULL;
+    size_t straight = size % 2 ? serial_space(&desk.port, &space) : 0;
+    if (straight) {
+        if (size > straight)
+            size = straight;
+        for (size_t i = 0; i < size; i++)
+            space[i] = desk.next_received++;
+        serial_placed(&desk.port, desk.now, size);
+        return;
+    }
     for (size_t i = 0; i < size; i++)
         block[i] = desk.port.open ? desk.next_received++ : 0;
     serial_receive(&desk.port, desk.now, block, size);

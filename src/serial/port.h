@@ -172,6 +172,12 @@ void serial_sent(struct serial_port *port, uint64_t now, size_t size);
 size_t serial_room(const struct serial_port *port);
 void serial_receive(struct serial_port *port, uint64_t now, const uint8_t *bytes, size_t size);
 
+/* The same without a copy, for large reads: where the wire may put bytes itself, at most as many as
+ * returned (0: not now, use serial_receive); then, with no other call in between, how many it did.
+ */
+size_t serial_space(const struct serial_port *port, uint8_t **bytes);
+void serial_placed(struct serial_port *port, uint64_t now, size_t size);
+
 /* The lines that the other end drives, enum serial_modem without changes. */
 void serial_set_modem(struct serial_port *port, uint64_t now, uint32_t lines);
 

@@ -267,6 +267,27 @@ static void count_down(struct serial_port *port, size_t size)
         serial_finish_slot(port, &port->counter, SERIAL_OK);
 }
 
+/* What received bytes bring about, once they are in their place; DATA of them are no control
+ * characters, and EVENTS have come with them. */
+static void follow_received(struct serial_port *port, uint64_t now, const uint8_t *bytes,
+                            size_t size, size_t data, uint32_t events)
+{
+    port->stats.received += (uint32_t)size;
+    count_down(port, size);
+    if (data)
+        events |= SERIAL_EV_RXCHAR;
+    if (data && memchr(bytes, port->chars[SERIAL_CHAR_EVENT], size))
+        events |= SERIAL_EV_RXFLAG;
+    serial_serve_reads(port, now);
+    serial_raise(port, events);
+}
+
+/* Whether some setting looks at each received byte. */
+static bool looks_at_bytes(const struct serial_port *port)
+{
+    return port->escape || (port->flow & (SERIAL_NULL_STRIPPING | SERIAL_AUTO_TRANSMIT));
+}
+
 void serial_receive(struct serial_port *port, uint64_t now, const uint8_t *bytes, size_t size)
 {
     if (!size)
@@ -276,19 +297,33 @@ void serial_receive(struct serial_port *port, uint64_t now, const uint8_t *bytes
         return;
     }
     size_t before = port->ring.size;
-    size_t count = size;
-    if (port->escape || (port->flow & (SERIAL_NULL_STRIPPING | SERIAL_AUTO_TRANSMIT)))
-        count = put_each(port, bytes, size);
+    size_t data = size;
+    if (looks_at_bytes(port))
+        data = put_each(port, bytes, size);
     else
         ring_put(&port->ring, bytes, size);
-    port->stats.received += (uint32_t)size;
-    count_down(port, size);
-    uint32_t events = count ? SERIAL_EV_RXCHAR : 0;
-    if (count && memchr(bytes, port->chars[SERIAL_CHAR_EVENT], size))
-        events |= SERIAL_EV_RXFLAG;
     size_t mark = port->limit / 16 * 13;
-    if (before < mark && port->ring.size >= mark)
-        events |= SERIAL_EV_RX80FULL;
-    serial_serve_reads(port, now);
-    serial_raise(port, events);
+    bool filled = before < mark && port->ring.size >= mark;
+    follow_received(port, now, bytes, size, data, filled ? SERIAL_EV_RX80FULL : 0);
+}
+
+size_t serial_space(const struct serial_port *port, uint8_t **bytes)
+{
+    const struct serial_request *read = port->reads.first;
+    if (!port->open || !read || !read->current || port->ring.size || looks_at_bytes(port))
+        return 0;
+    *bytes = read->data + read->done;
+    return read->wanted - read->done;
+}
+
+void serial_placed(struct serial_port *port, uint64_t now, size_t size)
+{
+    struct serial_request *read = port->reads.first;
+    const uint8_t *bytes = read->data + read->done;
+    if (!size)
+        return;
+    read->done += size;
+    if (read->interval)
+        read->interval_due = now + read->interval;
+    follow_received(port, now, bytes, size, size, 0);
 }

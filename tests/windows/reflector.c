@@ -4,7 +4,8 @@
  * use the driver through Windows' own calls. It does what the system's reflector and framework do:
  * requests of programs become requests of the stand-in framework (tests/unit/vsp/fake_wdf.c), which
  * runs the real DLL. \\.\VspTest is the private control interface (Wine gives no name below a
- * device, hence a second device).
+ * device, hence a second device). \\.\VspNull ends every request at once, without our DLL: what
+ * Wine's own way from a program to a driver costs, for the benchmark.
  *
  * Wine takes a .sys that imports KERNEL32 for an ordinary DLL first: its entry point is called like
  * a DLL's, and then once more as a driver's.
@@ -26,6 +27,7 @@ extern char __ImageBase;
 #define KEY                L"System\\CurrentControlSet\\Services\\vsptest\\Parameters"
 #define COM_LINK           L"\\DosDevices\\COM77"
 #define CONTROL_LINK       L"\\DosDevices\\VspTest"
+#define NULL_LINK          L"\\DosDevices\\VspNull"
 
 enum { RRF_RT_REG_SZ = 2 };
 
@@ -38,20 +40,18 @@ struct job {
     bool is_read;
 };
 
+enum device_kind { DEVICE_PORT, DEVICE_CONTROL, DEVICE_NULL };
+
 struct extension {
-    bool is_control;
+    enum device_kind kind;
 };
 
 static void finish(struct job *job)
 {
     const struct fake_request *request = job->request;
     IRP *irp = job->irp;
-    if (request->information && request->out_size && irp->AssociatedIrp.SystemBuffer)
-        memcpy(irp->AssociatedIrp.SystemBuffer, request->data, request->information);
     irp->IoStatus.Status = request->status;
     irp->IoStatus.Information = request->information;
-    free(request->data);
-    job->request->data = NULL;
     IoCompleteRequest(irp, IO_NO_INCREMENT);
 }
 
@@ -78,6 +78,7 @@ static struct job *begin(IRP *irp, struct wdf_file_handle *file)
     job->irp = irp;
     job->request = fake_new(file);
     job->request->user = job;
+    job->request->lent = irp->AssociatedIrp.SystemBuffer;
     job->request->on_done = on_done;
     irp->Tail.Overlay.DriverContext[0] = job;
     return job;
@@ -105,6 +106,18 @@ static NTSTATUS complete_now(IRP *irp, NTSTATUS status)
     return status;
 }
 
+/* Takes every byte, gives as many as are asked for. */
+static NTSTATUS complete_null(IRP *irp, const IO_STACK_LOCATION *stack)
+{
+    ULONG_PTR size = stack->MajorFunction == IRP_MJ_WRITE  ? stack->Parameters.Write.Length
+                     : stack->MajorFunction == IRP_MJ_READ ? stack->Parameters.Read.Length
+                                                           : 0;
+    irp->IoStatus.Status = STATUS_SUCCESS;
+    irp->IoStatus.Information = size;
+    IoCompleteRequest(irp, IO_NO_INCREMENT);
+    return STATUS_SUCCESS;
+}
+
 static NTSTATUS WINAPI dispatch(DEVICE_OBJECT *device, IRP *irp)
 {
     IO_STACK_LOCATION *stack = IoGetCurrentIrpStackLocation(irp);
@@ -112,11 +125,13 @@ static NTSTATUS WINAPI dispatch(DEVICE_OBJECT *device, IRP *irp)
     struct wdf_file_handle *file = stack->FileObject->FsContext;
     void *buffer = irp->AssociatedIrp.SystemBuffer;
     struct job *job = NULL;
+    if (extension->kind == DEVICE_NULL)
+        return complete_null(irp, stack);
     if (!file && stack->MajorFunction != IRP_MJ_CREATE && stack->MajorFunction != IRP_MJ_CLOSE)
         return complete_now(irp, STATUS_ACCESS_DENIED); /* the driver refused the open */
     switch (stack->MajorFunction) {
     case IRP_MJ_CREATE: {
-        NTSTATUS status = fake_open(extension->is_control ? u"\\control" : u"", &file);
+        NTSTATUS status = fake_open(extension->kind == DEVICE_CONTROL ? u"\\control" : u"", &file);
         stack->FileObject->FsContext = file;
         return complete_now(irp, status);
     }
@@ -145,7 +160,7 @@ static NTSTATUS WINAPI dispatch(DEVICE_OBJECT *device, IRP *irp)
 }
 
 static NTSTATUS make_device(DRIVER_OBJECT *driver, const WCHAR *name, const WCHAR *link,
-                            bool is_control)
+                            enum device_kind kind)
 {
     DEVICE_OBJECT *device = NULL;
     UNICODE_STRING device_name;
@@ -156,7 +171,7 @@ static NTSTATUS make_device(DRIVER_OBJECT *driver, const WCHAR *name, const WCHA
                                      FILE_DEVICE_SERIAL_PORT, 0, FALSE, &device);
     if (status < 0)
         return status;
-    ((struct extension *)device->DeviceExtension)->is_control = is_control;
+    ((struct extension *)device->DeviceExtension)->kind = kind;
     device->Flags |= DO_BUFFERED_IO;
     device->Flags &= ~(ULONG)DO_DEVICE_INITIALIZING;
     return IoCreateSymbolicLink(&link_name, &device_name);
@@ -169,6 +184,8 @@ static void WINAPI unload(DRIVER_OBJECT *driver)
     RtlInitUnicodeString(&name, COM_LINK);
     IoDeleteSymbolicLink(&name);
     RtlInitUnicodeString(&name, CONTROL_LINK);
+    IoDeleteSymbolicLink(&name);
+    RtlInitUnicodeString(&name, NULL_LINK);
     IoDeleteSymbolicLink(&name);
     while (driver->DeviceObject)
         IoDeleteDevice(driver->DeviceObject);
@@ -197,9 +214,12 @@ static NTSTATUS start(DRIVER_OBJECT *driver)
     for (int i = 0; i <= IRP_MJ_MAXIMUM_FUNCTION; i++)
         driver->MajorFunction[i] = dispatch;
     driver->DriverUnload = unload;
-    status = make_device(driver, L"\\Device\\VspTestPort", COM_LINK, false);
-    return status < 0 ? status
-                      : make_device(driver, L"\\Device\\VspTestControl", CONTROL_LINK, true);
+    status = make_device(driver, L"\\Device\\VspTestPort", COM_LINK, DEVICE_PORT);
+    if (status >= 0)
+        status = make_device(driver, L"\\Device\\VspTestControl", CONTROL_LINK, DEVICE_CONTROL);
+    if (status >= 0)
+        status = make_device(driver, L"\\Device\\VspTestNull", NULL_LINK, DEVICE_NULL);
+    return status;
 }
 
 NTSTATUS WINAPI reflector_entry(void *first, void *second, void *third);

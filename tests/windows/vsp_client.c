@@ -348,19 +348,6 @@ static DWORD WINAPI bulk_peer(void *argument)
     return 0;
 }
 
-/* Takes all, looks at nothing. */
-static DWORD WINAPI bench_peer(void *argument)
-{
-    const struct bulk *bulk = argument;
-    static uint8_t block[1024 * 1024];
-    for (DWORD at = 0; at < BULK;) {
-        int count = recv(bulk->peer, (char *)block, sizeof(block), 0);
-        CHECK(count > 0);
-        at += (DWORD)count;
-    }
-    return 0;
-}
-
 static void bulk_one(bool peer_sends, DWORD nap_ms)
 {
     static uint8_t block[CHUNK];
@@ -398,57 +385,6 @@ static void test_bulk(void)
     bulk_one(false, 0);
     bulk_one(true, 2);
     bulk_one(false, 2);
-}
-
-/* Rates of 10 MiB through the port and through a socket, the same chunks, one after the other. */
-static double rate_of_port(DWORD chunk)
-{
-    static uint8_t block[1024 * 1024];
-    struct bulk bulk = {connected_peer(), false, 0, 0};
-    HANDLE thread = CreateThread(NULL, 0, bench_peer, &bulk, 0, NULL);
-    DWORD start = GetTickCount();
-    for (DWORD at = 0; at < BULK; at += chunk) {
-        OVERLAPPED o;
-        DWORD error = 0;
-        begin_write(port, &o, block, chunk);
-        CHECK(finish(port, &o, &error) == chunk && !error);
-    }
-    CHECK(WaitForSingleObject(thread, LIMIT_MS) == WAIT_OBJECT_0);
-    DWORD took = GetTickCount() - start;
-    closesocket(bulk.peer);
-    return BULK / 1e3 / (took ? took : 1);
-}
-
-static double rate_of_socket(DWORD chunk)
-{
-    static uint8_t block[1024 * 1024];
-    uint16_t number = 0;
-    SOCKET listener = listen_at("127.0.0.1", &number);
-    SOCKET sender = connect_to("127.0.0.1", number);
-    struct bulk bulk = {accept_peer(listener), false, 0, 0};
-    HANDLE thread = CreateThread(NULL, 0, bench_peer, &bulk, 0, NULL);
-    DWORD start = GetTickCount();
-    for (DWORD at = 0; at < BULK; at += chunk)
-        CHECK(send(sender, (char *)block, (int)chunk, 0) == (int)chunk);
-    CHECK(WaitForSingleObject(thread, LIMIT_MS) == WAIT_OBJECT_0);
-    DWORD took = GetTickCount() - start;
-    closesocket(sender);
-    closesocket(bulk.peer);
-    closesocket(listener);
-    return BULK / 1e3 / (took ? took : 1);
-}
-
-static void bench(void)
-{
-    static const DWORD chunks[] = {4096, 65536, 1024 * 1024};
-    port = open_port(FILE_FLAG_OVERLAPPED);
-    for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++) {
-        double ours = rate_of_port(chunks[i]);
-        double theirs = rate_of_socket(chunks[i]);
-        printf("{\"bench\":\"vsp-write\",\"chunk\":%lu,\"port_mb_s\":%.1f,\"socket_mb_s\":%.1f,"
-               "\"ratio\":%.3f}\n",
-               chunks[i], ours, theirs, ours / theirs);
-    }
 }
 
 /* A debugger elsewhere, by TCP, at the port: what WinDbg does with a COM port, with another
@@ -513,7 +449,6 @@ static const struct test {
     {"remove", remove_service},
     {"hold", hold},
     {"bridge", bridge},
-    {"bench", bench},
 };
 
 int main(int count, char **arguments)

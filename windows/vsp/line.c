@@ -46,6 +46,8 @@ struct line {
     /* What the thread waits for, so that others know when to wake it: */
     uint64_t wait_due;
     bool wait_read, wait_write;
+    bool dry;  /* nothing to receive until the thread is told that there is */
+    bool full; /* the queue was: not to receive again until half of it is free */
     /* For status: */
     char name[VSP_NAME_MAX];
     char peer_text[VSP_TEXT_MAX];
@@ -107,9 +109,13 @@ static uint64_t next_due(const struct line *line)
     return due;
 }
 
+/* A full queue is left alone until half of it is free: else each small read would wake the thread
+ * for as few bytes. */
 static bool wants_to_read(const struct line *line)
 {
-    return line->state == VSP_UP && !line->peer_lost && serial_room(&line->port) > 0;
+    size_t room = serial_room(&line->port);
+    size_t least = line->full ? line->port.limit / 2 : 1;
+    return line->state == VSP_UP && !line->peer_lost && room >= least;
 }
 
 static bool wants_to_write(const struct line *line)
@@ -204,6 +210,7 @@ static void come_up(struct line *line, uint64_t now)
     line->connections++;
     line->up_since = now;
     LOG(line, VSP_LOG_INFO, "connected: %s", line->peer_text);
+    line->dry = line->full = false;
     set_state(line, now, VSP_UP);
     if (line->settings.mode == VSP_LISTEN)
         serial_ring(&line->port, now);
@@ -324,7 +331,7 @@ static void check_listener(struct line *line, uint64_t now)
 
 static bool is_wanted(const struct line *line)
 {
-    if (line->stopping || line->settings.mode == VSP_OFF)
+    if (line->stopping || line->removed || line->settings.mode == VSP_OFF)
         return false;
     if (line->settings.when == VSP_WHEN_OPEN)
         return line->port.open;
@@ -374,21 +381,42 @@ static void send_all(struct line *line, uint64_t now)
     }
 }
 
+/* Once from the socket: straight into a large read, else into the queue. */
+static enum os_result receive_once(struct line *line, uint64_t now)
+{
+    uint8_t *bytes = NULL;
+    size_t received = 0;
+    size_t room = serial_space(&line->port, &bytes);
+    bool straight = room >= BLOCK;
+    if (!straight) {
+        room = serial_room(&line->port);
+        bytes = line->block;
+        if (room > BLOCK)
+            room = BLOCK;
+    }
+    line->receives++;
+    enum os_result result = os_receive(line->peer, bytes, room, &received);
+    line->received += received;
+    if (straight)
+        serial_placed(&line->port, now, received);
+    else
+        serial_receive(&line->port, now, bytes, received);
+    return result;
+}
+
 static void receive_all(struct line *line, uint64_t now)
 {
-    for (int round = 0; round < PUMP_ROUNDS && wants_to_read(line); round++) {
-        size_t room = serial_room(&line->port);
-        size_t received = 0;
-        line->receives++;
-        enum os_result result =
-            os_receive(line->peer, line->block, room < BLOCK ? room : BLOCK, &received);
+    for (int round = 0; round < PUMP_ROUNDS && !line->dry && wants_to_read(line); round++) {
+        line->full = false;
+        enum os_result result = receive_once(line, now);
         if (result == OS_LOST)
             note_lost(line);
+        if (result == OS_AGAIN)
+            line->dry = true;
         if (result != OS_DONE)
             return;
         line->read_events++;
-        line->received += received;
-        serial_receive(&line->port, now, line->block, received);
+        line->full = serial_room(&line->port) == 0;
     }
 }
 
@@ -413,7 +441,6 @@ static void pump(struct line *line, uint64_t now)
         return;
     }
     send_all(line, now);
-    receive_all(line, now);
     if (line->state != VSP_UP)
         serve_offline(line, now);
 }
@@ -427,6 +454,8 @@ static void run(void *context)
         uint64_t now = os_now();
         step(line, now);
         pump(line, now);
+        line->dry = false; /* what has woken us may be bytes */
+        receive_all(line, now);
         if (line->peer_lost)
             step(line, now);
         serial_tick(&line->port, now);
@@ -517,6 +546,7 @@ void line_remove(struct line *line, uint32_t status)
     line->removed_status = status;
     serial_end_all(&line->port, status);
     leave(line, &batch);
+    os_wake(line->os); /* no connection is wanted any more */
 }
 
 uint32_t line_open(struct line *line)
@@ -544,6 +574,8 @@ static void submitted(struct line *line, uint64_t now, struct line_request *requ
 {
     struct batch batch = {NULL};
     pump(line, now);
+    if (request->serial.waiting && request->serial.kind == SERIAL_KIND_READ)
+        receive_all(line, now); /* bytes that are there end it here, in the program's own call */
     if (request->serial.waiting) {
         if (line->hooks.mark(request))
             request->marked = true;

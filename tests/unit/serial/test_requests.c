@@ -340,6 +340,61 @@ static void test_removal_ends_all_with_its_status(void **state)
     assert_int_equal(serial_output(&port, &(const uint8_t *){NULL}), 0);
 }
 
+static void place(const char *text)
+{
+    uint8_t *space = NULL;
+    assert_true(serial_space(&port, &space) >= strlen(text));
+    memcpy(space, text, strlen(text));
+    serial_placed(&port, now, strlen(text));
+    settle();
+}
+
+static void test_wire_puts_bytes_straight_into_a_read(void **state)
+{
+    struct work read;
+    struct work next;
+    struct work wait;
+    uint8_t *space = NULL;
+    const uint8_t chars[6] = {0, 0, 0, 'e', 0x11, 0x13};
+    (void)state;
+    assert_int_equal(serial_space(&port, &space), 0); /* nobody reads */
+    control_sized(&wait, SERIAL_SET_CHARS, chars, sizeof(chars), 0);
+    set(SERIAL_SET_WAIT_MASK, SERIAL_EV_RXFLAG);
+    wait_for_event(&wait);
+    read_bytes(&read, 5);
+    read_bytes(&next, 2);
+    receive("a");
+    assert_int_equal(serial_space(&port, &space), 4);
+    assert_ptr_equal(space, read.data + 1);
+    place("bcd");
+    expect_waiting(&read);
+    expect_waiting(&wait);
+    place("e");
+    expect_done(&read, SERIAL_OK, 5);
+    assert_memory_equal(read.data, "abcde", 5);
+    expect_event(&wait, SERIAL_EV_RXFLAG);
+    assert_int_equal(get(SERIAL_GET_STATS, 0), 5);
+    place("fg"); /* the next one is the current one */
+    expect_done(&next, SERIAL_OK, 2);
+    set(SERIAL_SET_HANDFLOW, 0, SERIAL_NULL_STRIPPING, 0, 0); /* each byte is looked at */
+    read_bytes(&read, 5);
+    assert_int_equal(serial_space(&port, &space), 0);
+}
+
+static void test_straight_bytes_start_the_interval(void **state)
+{
+    struct work read;
+    (void)state;
+    set(SERIAL_SET_TIMEOUTS, 40, 0, 0, 0, 0);
+    read_bytes(&read, 5);
+    pass(100);
+    place("ab");
+    pass(39);
+    expect_waiting(&read);
+    pass(2);
+    expect_done(&read, SERIAL_TIMEOUT, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +414,8 @@ int main(void)
         cmocka_unit_test_setup(test_xoff_counter, open_port),
         cmocka_unit_test_setup(test_errors_abort_until_they_are_looked_at, open_port),
         cmocka_unit_test_setup(test_removal_ends_all_with_its_status, open_port),
+        cmocka_unit_test_setup(test_wire_puts_bytes_straight_into_a_read, open_port),
+        cmocka_unit_test_setup(test_straight_bytes_start_the_interval, open_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -491,10 +491,12 @@ static void complete_information(struct wdf_globals *g, WDFREQUEST handle, wdf_s
     check(status != 0x103, "completes a request with PENDING");
     request->status = status;
     request->information = information;
-    request->data = malloc(most + 1);
-    if (request->data && most)
-        memcpy(request->data, request->buffer, most);
-    free(request->buffer);
+    if (!request->lent) {
+        request->data = malloc(most + 1);
+        if (request->data && most)
+            memcpy(request->data, request->buffer, most);
+        free(request->buffer);
+    }
     free(request->context);
     request->buffer = NULL;
     request->context = NULL;
@@ -717,8 +719,8 @@ static void prepare(struct fake_request *request, const void *in, size_t in_size
     size_t size = in_size > out_size ? in_size : out_size;
     request->in_size = in_size;
     request->out_size = out_size;
-    request->buffer = calloc(1, size ? size : 1);
-    if (in_size && request->buffer)
+    request->buffer = request->lent ? request->lent : calloc(1, size ? size : 1);
+    if (in_size && request->buffer && !request->lent)
         memcpy(request->buffer, in, in_size);
     atomic_fetch_add(&pending, 1);
 }

@@ -26,10 +26,13 @@ struct fake_request {
     wdf_request_cancel *cancel;
     uint8_t *buffer;
     size_t in_size, out_size;
+    /* May be set before it is sent: memory for both directions, instead of a copy that is freed as
+     * soon as the request is done. */
+    uint8_t *lent;
     /* The result, once fake_is_done: */
     wdf_status status;
     size_t information;
-    uint8_t *data; /* of OUT_SIZE bytes; the caller's who made the request */
+    uint8_t *data; /* of OUT_SIZE bytes, until fake_free; NULL with lent memory */
     /* May be set before it is sent: called when it is done, on whatever thread. */
     void (*on_done)(struct fake_request *request);
     void *user;

@@ -7,7 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BULK = 10 * 1024 * 1024, CHUNK = 40000 };
+/* A chunk is larger than what the driver takes from the socket at a time, and no multiple of it. */
+enum { BULK = 10 * 1024 * 1024, CHUNK = 100000 };
 
 static struct wdf_file_handle *port, *console;
 
@@ -258,6 +259,16 @@ static void test_connection_when_open(void **state)
     close(listener);
 }
 
+static void test_removal_drops_the_peer(void **state)
+{
+    char byte = 0;
+    (void)state;
+    int peer = connected_peer("127.0.0.1");
+    fake_surprise_removal();
+    assert_int_equal(recv(peer, &byte, 1, 0), 0);
+    close(peer);
+}
+
 static void test_sleep_and_resume(void **state)
 {
     uint16_t number = 0;
@@ -474,6 +485,7 @@ int main(void)
         TEST(test_second_peer_takes_over),
         TEST(test_port_in_use_is_said),
         TEST(test_connection_when_open),
+        TEST(test_removal_drops_the_peer),
         TEST(test_sleep_and_resume),
         TEST(test_bulk_in),
         TEST(test_bulk_out),
