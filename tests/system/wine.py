@@ -31,6 +31,9 @@ class Wine:
         self.started = []
         self.ports = []
         self.run("cmd.exe", "/c", "exit", limit=FIRST_RUN, check=True)
+        # Wine starts and ends with its first and last program, which takes seconds: one stays.
+        self.keeper = subprocess.Popen(self.command("cmd.exe"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL)
 
     def command(self, program, *arguments):
         return [RUN, str(program), *map(str, arguments)]
@@ -79,5 +82,7 @@ class Wine:
 
     def close(self):
         self.end_started()
+        self.keeper.stdin.close()
         subprocess.run(["wineserver", "-k"], env={**os.environ, "WINEPREFIX": str(PREFIX)},
                        timeout=LIMIT, check=False)
+        self.keeper.wait(LIMIT)
