@@ -4,6 +4,7 @@
 #include <sddl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The SID of the user we run as, as text; to be freed with LocalFree. */
 static char *user_sid(void)
@@ -38,7 +39,11 @@ PSECURITY_DESCRIPTOR access_descriptor(enum endpoint_access who)
     char *user = user_sid();
     if (!user)
         return NULL;
-    snprintf(sddl, sizeof(sddl), "D:P(A;;GA;;;SY)(A;;GA;;;%.190s)%s", user, others[who]);
+    /* A service acts for the administrators, and its own user is nobody who logs on. */
+    if (!strcmp(user, "S-1-5-18") && who == ENDPOINT_ACCESS_USER)
+        snprintf(sddl, sizeof(sddl), "D:P(A;;GA;;;SY)(A;;GA;;;BA)");
+    else
+        snprintf(sddl, sizeof(sddl), "D:P(A;;GA;;;SY)(A;;GA;;;%.190s)%s", user, others[who]);
     LocalFree(user);
     if (!ConvertStringSecurityDescriptorToSecurityDescriptorA(sddl, SDDL_REVISION_1, &descriptor,
                                                               NULL))
