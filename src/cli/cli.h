@@ -21,9 +21,15 @@ int cmd_decode(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
 int cmd_genkey(int argc, char **argv);
 int cmd_hyperv(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
+int cmd_service(int argc, char **argv);
 
 /* "kdwire NAME: text\n" on standard error; NAME is the running subcommand. */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* What the next lines of cli_error are about, a session's name or a file's line: it stands before
+ * them. NULL: nothing. The text must stay until the next call. */
+void cli_about(const char *what);
 
 /* cli_error, then where help is to be had. Returns CLI_USAGE. */
 int cli_usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

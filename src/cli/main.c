@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "extcap.h"
+#include "log.h"
 #include "platform.h"
 
 static const struct subcommand {
@@ -17,19 +18,25 @@ static const struct subcommand {
     {"decode", "show a recording or a raw stream, packet by packet", cmd_decode},
     {"sim", "be a target: a simulated machine, with faults on the line if wanted", cmd_sim},
     {"genkey", "make a key for KDNET", cmd_genkey},
+    {"serve", "run the relay sessions of a configuration file", cmd_serve},
+    {"service", "let the system run them: a Windows service, a systemd unit", cmd_service},
     {"hyperv", "prepare a VM of Hyper-V for debugging (prints PowerShell)", cmd_hyperv},
 };
 
-static const char *running = NULL;
+static const char *running = NULL, *about = NULL;
 
 static void error_line(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 
 static void error_line(const char *format, va_list arguments)
 {
+    FILE *out = log_is_open() ? log_begin_line() : stderr;
     fflush(stdout);
-    fprintf(stderr, running ? "kdwire %s: " : "kdwire: ", running);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    if (out == stderr)
+        fprintf(out, running ? "kdwire %s: " : "kdwire: ", running);
+    if (about)
+        fprintf(out, "%s: ", about);
+    vfprintf(out, format, arguments);
+    fputc('\n', out);
 }
 
 void cli_error(const char *format, ...)
@@ -46,8 +53,14 @@ int cli_usage_error(const char *format, ...)
     va_start(arguments, format);
     error_line(format, arguments);
     va_end(arguments);
-    fprintf(stderr, running ? "Try 'kdwire %s --help'.\n" : "Try 'kdwire --help'.\n", running);
+    if (!log_is_open())
+        fprintf(stderr, running ? "Try 'kdwire %s --help'.\n" : "Try 'kdwire --help'.\n", running);
     return CLI_USAGE;
+}
+
+void cli_about(const char *what)
+{
+    about = what;
 }
 
 static void help(FILE *out)
@@ -88,5 +101,7 @@ int main(int argc, char **argv)
         }
     }
     return cli_usage_error(
-        "'%s' is no subcommand; there are relay, debug, decode, sim, genkey and hyperv", argv[1]);
+        "'%s' is no subcommand; there are relay, debug, decode, sim, genkey, serve, service and "
+        "hyperv",
+        argv[1]);
 }

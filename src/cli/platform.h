@@ -18,6 +18,13 @@ int platform_open(const char *path);
 enum { PLATFORM_SIGNALS_MAX = 4 };
 const int *platform_end_signals(void);
 
+/* Whether a service manager asks by this signal, one of those above, to read the configuration
+ * again, and not to end. */
+bool platform_asks_reload(int number);
+
+/* A file that takes everything and keeps nothing. */
+const char *platform_null_device(void);
+
 /* Handlers for all of them (signals.c). DATA goes to the handle's. */
 struct end_signals {
     uv_signal_t handles[PLATFORM_SIGNALS_MAX];

@@ -37,11 +37,13 @@ static void json_string(FILE *out, const char *name, const char *text)
     fputc('"', out);
 }
 
-static void json_start(FILE *out, const char *name)
+static void json_start(const struct relay_report *report, const char *name)
 {
     uint64_t us = clock_wall_ns() / 1000;
-    fprintf(out, "{\"time\":%" PRIu64 ".%06" PRIu64 ",\"event\":\"%s\"", us / 1000000, us % 1000000,
-            name);
+    printf("{\"time\":%" PRIu64 ".%06" PRIu64 ",\"event\":\"%s\"", us / 1000000, us % 1000000,
+           name);
+    if (report->session)
+        json_string(stdout, "session", report->session);
 }
 
 static void json_event(struct relay_report *report, const struct relay_event *event)
@@ -50,7 +52,7 @@ static void json_event(struct relay_report *report, const struct relay_event *ev
         report->unsaid++;
         return;
     }
-    json_start(stdout, relay_event_name(event->kind));
+    json_start(report, relay_event_name(event->kind));
     json_string(stdout, "end", event->end);
     if (event->kind == RELAY_EVENT_DROP || event->kind == RELAY_EVENT_DOWN)
         fprintf(stdout, ",\"bytes\":%" PRIu64, event->bytes);
@@ -119,7 +121,9 @@ void relay_report_event(struct relay_report *report, const struct relay *relay,
     erase_status(report);
     if (!word)
         word = relay_event_name(event->kind);
+    cli_about(report->session);
     cli_error("%s: %s%s%s", event->end, word, *word ? " " : "", event->text);
+    cli_about(NULL);
     relay_report_status(report, relay);
 }
 
@@ -194,7 +198,7 @@ static void json_kdnet(const struct relay_side *side)
 static void json_summary(const struct relay_report *report, const struct relay *relay)
 {
     const struct monitor *monitor = &relay->monitor;
-    json_start(stdout, relay_event_name(RELAY_EVENT_SUMMARY));
+    json_start(report, relay_event_name(RELAY_EVENT_SUMMARY));
     for (int i = 0; i < 2; i++) {
         const struct relay_side *side = &relay->sides[i];
         printf(",\"%s\":{\"received\":%" PRIu64 ",\"forwarded\":%" PRIu64 ",\"dropped\":%" PRIu64
@@ -241,6 +245,7 @@ void relay_report_summary(struct relay_report *report, const struct relay *relay
     report->status = false;
     const struct relay_side *debugger = &relay->sides[RELAY_DEBUGGER];
     const struct relay_side *target = &relay->sides[RELAY_TARGET];
+    cli_about(report->session);
     cli_error("debugger sent %" PRIu64 " bytes (%" PRIu64 " dropped), target sent %" PRIu64
               " bytes (%" PRIu64 " dropped)",
               debugger->received, debugger->dropped, target->received, target->dropped);
@@ -252,4 +257,5 @@ void relay_report_summary(struct relay_report *report, const struct relay *relay
     if (relay->config.record && relay->file.total)
         cli_error("recorded %" PRIu64 " records in %s", relay->recorder.records,
                   relay->file.current);
+    cli_about(NULL);
 }

@@ -6,10 +6,11 @@
 #include "relay/session.h"
 
 struct relay_report {
-    bool json;    /* events as JSON lines on standard output */
-    bool quiet;   /* no lines but errors */
-    bool verbose; /* stops, resends and resets as lines too */
-    bool status;  /* standard error is a terminal: a status line */
+    const char *session; /* its name, where there are several; or NULL */
+    bool json;           /* events as JSON lines on standard output */
+    bool quiet;          /* no lines but errors */
+    bool verbose;        /* stops, resends and resets as lines too */
+    bool status;         /* standard error is a terminal: a status line */
     bool status_shown;
     uint64_t unsaid; /* events left out because nobody reads standard output */
 };

@@ -50,7 +50,10 @@ class Relay:
     program = [KDWIRE]
 
     def __init__(self, debugger, target, *options, events=True, **popen):
-        command = [*self.program, "relay", "--debugger", debugger, "--target", target, *options]
+        self.start(["relay", "--debugger", debugger, "--target", target, *options], events, **popen)
+
+    def start(self, arguments, events, **popen):
+        command = [*self.program, *arguments]
         if events:
             command += ["--events", "json"]
             popen["stdout"] = subprocess.PIPE

@@ -32,6 +32,16 @@ const int *platform_end_signals(void)
     return numbers;
 }
 
+bool platform_asks_reload(int number)
+{
+    return number == SIGHUP && !isatty(STDIN_FILENO); /* else: the terminal is gone */
+}
+
+const char *platform_null_device(void)
+{
+    return "/dev/null";
+}
+
 const char *platform_home(void)
 {
     return getenv("HOME");

@@ -56,6 +56,17 @@ const int *platform_end_signals(void)
     return numbers;
 }
 
+bool platform_asks_reload(int number)
+{
+    (void)number; /* a service is asked by its control handler */
+    return false;
+}
+
+const char *platform_null_device(void)
+{
+    return "NUL";
+}
+
 const char *platform_home(void)
 {
     return getenv("USERPROFILE");
