@@ -232,9 +232,9 @@ static void parse_sessions(struct parser *parser, const char *text, size_t size)
         at += body;
     }
     if (!parser->count && !parser->problems)
-        fault(parser, number,
-              "there is no session in this file; begin one with its name in "
-              "brackets, for example [vm1]");
+        fault(parser, 1,
+              "there is no session in this file; begin one with its name in brackets, for example "
+              "[vm1]");
 }
 
 struct session_entry *session_file_parse(const char *text, size_t size,
