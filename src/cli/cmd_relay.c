@@ -8,6 +8,7 @@
 #include "platform.h"
 #include "relay_report.h"
 #include "relay_setup.h"
+#include "viewer.h"
 
 enum {
     STATUS_MS = 500, /* between redraws of the status line */
@@ -33,6 +34,10 @@ static const char help_text[] =
     "  -l, --live FIFO        a named pipe with the recording for Wireshark (may be repeated)\n"
     "  -o, --observe END      give the recording to whoever reads at END (may be repeated), e.g.\n"
     "                         tcp-listen:19000 for wireshark -k -i TCP@127.0.0.1:19000\n"
+    "      --start-windbg[=PROGRAM]     and WinDbg, which comes to the debugger end (a "
+    "pipe-listen:\n"
+    "                         or tcp-listen: end); PROGRAM if it is not found by itself\n"
+    "      --start-wireshark[=PROGRAM]  and Wireshark, which comes to --live or --observe\n"
     "  -p, --pace RATE        to a slow target: BYTES (a second) or BYTES/MICROSECONDS\n"
     "  -e, --events json      one JSON object per event on standard output\n"
     "      --key-file FILE    the key of KDNET ends (else KDWIRE_KDNET_KEY, or you are asked)\n"
@@ -64,6 +69,8 @@ static const char help_text[] =
 struct relay_arguments {
     struct relay_options options;
     struct relay_report report;
+    struct viewer viewers[VIEWER_COUNT];
+    bool start[VIEWER_COUNT]; /* which of them */
     bool once, no_status, help;
 };
 
@@ -88,6 +95,8 @@ enum {
     OPTION_KEY_FILE,
     OPTION_DATAGRAMS,
     OPTION_RECORD_KEY,
+    OPTION_START_WINDBG,
+    OPTION_START_WIRESHARK,
     OPTION_NO_STATUS,
     OPTION_HELP,
 };
@@ -112,6 +121,8 @@ static const struct option long_options[] = {
     {"record-datagrams", required_argument, NULL, OPTION_DATAGRAMS},
     {"record-key", no_argument, NULL, OPTION_RECORD_KEY},
     {"key-file", required_argument, NULL, OPTION_KEY_FILE},
+    {"start-windbg", optional_argument, NULL, OPTION_START_WINDBG},
+    {"start-wireshark", optional_argument, NULL, OPTION_START_WIRESHARK},
     {"no-status", no_argument, NULL, OPTION_NO_STATUS},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
@@ -133,6 +144,15 @@ static int parse_session_option(struct relay_arguments *arguments, int option, c
     return 0;
 }
 
+static int add_viewer(struct relay_arguments *arguments, enum viewer_kind kind, const char *program)
+{
+    struct viewer *viewer = &arguments->viewers[kind];
+    arguments->start[kind] = true;
+    viewer->kind = kind;
+    snprintf(viewer->program, sizeof(viewer->program), "%s", program ? program : "");
+    return 0;
+}
+
 static int parse_option(struct relay_arguments *arguments, int option, const char *value)
 {
     switch (option) {
@@ -149,6 +169,10 @@ static int parse_option(struct relay_arguments *arguments, int option, const cha
     case 'v':
         arguments->report.verbose = true;
         return 0;
+    case OPTION_START_WINDBG:
+        return add_viewer(arguments, VIEWER_WINDBG, value);
+    case OPTION_START_WIRESHARK:
+        return add_viewer(arguments, VIEWER_WIRESHARK, value);
     case OPTION_NO_STATUS:
         arguments->no_status = true;
         return 0;
@@ -211,7 +235,16 @@ static void start_handles(uv_loop_t *loop)
         uv_timer_start(&run.status, on_status, STATUS_MS, STATUS_MS);
 }
 
-static int run_relay(const struct relay_config *config)
+static int start_viewers(const struct relay_arguments *arguments)
+{
+    int rc = CLI_DONE;
+    for (int kind = 0; kind < VIEWER_COUNT && rc == CLI_DONE; kind++)
+        if (arguments->start[kind])
+            rc = viewer_start(&arguments->viewers[kind], &run.relay);
+    return rc;
+}
+
+static int run_relay(const struct relay_arguments *arguments, const struct relay_config *config)
 {
     char message[ENDPOINT_MESSAGE_MAX];
     uv_loop_t loop;
@@ -231,6 +264,9 @@ static int run_relay(const struct relay_config *config)
     if (opened) {
         if (!run.report.quiet)
             relay_warn_of_open_listeners(config);
+        run.exit_code = start_viewers(arguments);
+        if (run.exit_code != CLI_DONE)
+            relay_stop(&run.relay);
     } else {
         cli_error("%s", message);
         relay_stop(&run.relay);
@@ -259,11 +295,16 @@ int cmd_relay(int argc, char **argv)
         return rc;
     if (relay_config_stdio(&config) && arguments.report.json)
         return cli_usage_error("--events json writes on standard output, which stdio uses too");
+    for (int kind = 0; kind < VIEWER_COUNT && !rc; kind++)
+        if (arguments.start[kind])
+            rc = viewer_prepare(&arguments.viewers[kind], &config);
+    if (rc)
+        return rc;
     config.once = arguments.once;
     config.event = on_event;
     config.stopped = on_stopped;
     run.report = arguments.report;
     run.report.status =
         !arguments.no_status && !run.report.quiet && uv_guess_handle(fileno(stderr)) == UV_TTY;
-    return run_relay(&config);
+    return run_relay(&arguments, &config);
 }
