@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -114,6 +115,84 @@ def test_options_of_the_first_control(port):
     assert "COM77 stopped" in vsp_control(port, "--stop")
     vsp_control(port, "-c", "-p", "1", code=1)  # without an address
     vsp_control(port, "-c", "-s", code=2)
+
+
+class LoopServer:
+    """A terminal server: python3-serial's RFC 2217 server, whose serial line is a loop."""
+
+    def __init__(self):
+        serial = pytest.importorskip("serial", reason="python3-serial is not installed")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.line = serial.serial_for_url("loop://", timeout=0.02)
+        self.breaks = []
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def write(self, data):
+        with self.lock:
+            self.peer.sendall(data)
+
+    def serve(self):
+        from serial import rfc2217  # pylint: disable=import-outside-toplevel
+        self.peer, _ = self.listener.accept()
+        self.lock = threading.Lock()
+        manager = rfc2217.PortManager(self.line, self)
+        back = threading.Thread(target=self.serve_back, args=(manager,), daemon=True)
+        back.start()
+        while data := self.peer.recv(4096):
+            self.line.write(b"".join(manager.filter(data)))
+            self.breaks.append(self.line.break_condition)
+        self.peer.close()
+        back.join()
+
+    def serve_back(self, manager):
+        try:
+            while True:
+                if data := self.line.read(4096):
+                    self.write(b"".join(manager.escape(data)))
+                manager.check_modem_lines()
+        except OSError:
+            pass  # the port has hung up
+
+
+def test_rfc2217_client(port):
+    server = LoopServer()
+    text = vsp_control(port, "set", "--connect", f"127.0.0.1:{server.port}", "--rfc2217")
+    assert f"tcp:127.0.0.1:{server.port} (rfc2217)" in text
+    port("far-line")
+    assert json.loads(vsp_control(port, "status", "--json"))["protocol"] == "rfc2217"
+    vsp_control(port, "set", "--raw")  # hangs up
+    server.thread.join(20)
+    assert (server.line.baudrate, server.line.bytesize, server.line.parity, server.line.stopbits) == (57600, 8, "E", 2)
+    assert server.breaks.index(True) < len(server.breaks) - 1 and not server.breaks[-1]
+    assert not server.line.dtr  # falls when the program closes the port
+    vsp_control(port, "--stop")
+
+
+def test_rfc2217_server(port):
+    serial = pytest.importorskip("serial", reason="python3-serial is not installed")
+    vsp_control(port, "set", "--listen", "127.0.0.1:0", "--rfc2217")
+    number = json.loads(vsp_control(port, "status", "--json"))["local_port"]
+    program = port.wine.start(CLIENT, "far-client", stdout=subprocess.PIPE)
+    assert program.stdout.readline().startswith(b"ready")
+    with serial.serial_for_url(f"rfc2217://127.0.0.1:{number}", baudrate=19200, timeout=20) as peer:
+        peer.rts = True
+        peer.write(bytes(range(256)))
+        assert peer.read(256) == bytes(range(256))
+        assert peer.cts and peer.dsr and peer.cd
+        peer.send_break(0.05)
+        peer.rts = False
+        for _ in range(200):
+            if not peer.cts:
+                break
+            time.sleep(0.05)
+        assert not peer.cts
+        peer.write(b".")
+        assert program.wait(30) == 0, program.stdout.read()
+    program.stdout.close()
+    vsp_control(port, "set", "--raw")
+    vsp_control(port, "--stop")
 
 
 class Forwarder:

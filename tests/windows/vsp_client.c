@@ -387,6 +387,79 @@ static void test_bulk(void)
     bulk_one(false, 2);
 }
 
+enum { EVERY_BYTE = 256 };
+
+static void wait_for_cts(bool on)
+{
+    DWORD lines = 0;
+    for (int ms = 0; ms == 0 || !!(lines & MS_CTS_ON) != on; ms += 10) {
+        CHECK(ms < LIMIT_MS && GetCommModemStatus(port, &lines));
+        Sleep(10);
+    }
+}
+
+/* The port is connected to an RFC 2217 server whose serial line is a loop, by the test that runs
+ * this and looks at what the server was told. */
+static void test_far_line(void)
+{
+    DCB dcb = {.DCBlength = sizeof(dcb)};
+    char sent[EVERY_BYTE];
+    char back[EVERY_BYTE];
+    OVERLAPPED o;
+    DWORD error = 0;
+    port = open_port(FILE_FLAG_OVERLAPPED);
+    set_timeouts(port, 0, 0, 0);
+    wait_for_state(VSP_UP);
+    CHECK(GetCommState(port, &dcb));
+    dcb.BaudRate = 57600;
+    dcb.ByteSize = 8;
+    dcb.Parity = EVENPARITY;
+    dcb.StopBits = TWOSTOPBITS;
+    dcb.fDtrControl = DTR_CONTROL_ENABLE;
+    dcb.fRtsControl = RTS_CONTROL_ENABLE;
+    CHECK(SetCommState(port, &dcb));
+    for (int i = 0; i < EVERY_BYTE; i++)
+        sent[i] = (char)i;
+    begin_write(port, &o, sent, EVERY_BYTE);
+    CHECK(finish(port, &o, &error) == EVERY_BYTE && !error);
+    begin_read(port, &o, back, EVERY_BYTE);
+    CHECK(finish(port, &o, &error) == EVERY_BYTE && !memcmp(sent, back, EVERY_BYTE));
+    wait_for_cts(true);
+    CHECK(EscapeCommFunction(port, CLRRTS));
+    wait_for_cts(false); /* the loop's: what we drive comes back */
+    CHECK(EscapeCommFunction(port, SETRTS));
+    wait_for_cts(true);
+    CHECK(SetCommBreak(port) && ClearCommBreak(port));
+}
+
+/* The other end is an RFC 2217 client: every byte goes back to it, then its break and its RTS are
+ * seen, and ours falls. */
+static void test_far_client(void)
+{
+    char data[EVERY_BYTE];
+    OVERLAPPED o;
+    OVERLAPPED event;
+    DWORD error = 0;
+    DWORD mask = 0;
+    port = open_port(FILE_FLAG_OVERLAPPED);
+    set_timeouts(port, 0, 0, 0);
+    CHECK(SetCommMask(port, EV_BREAK));
+    CHECK(wait_event(&event, &mask) == ERROR_IO_PENDING);
+    puts("ready");
+    fflush(stdout);
+    begin_read(port, &o, data, EVERY_BYTE);
+    CHECK(finish(port, &o, &error) == EVERY_BYTE && !error);
+    wait_for_cts(true);
+    begin_write(port, &o, data, EVERY_BYTE);
+    CHECK(finish(port, &o, &error) == EVERY_BYTE && !error);
+    finish(port, &event, &error);
+    CHECK(!error && mask == EV_BREAK);
+    wait_for_cts(false);
+    CHECK(EscapeCommFunction(port, CLRRTS));
+    begin_read(port, &o, data, 1); /* until it has seen that */
+    CHECK(finish(port, &o, &error) == 1);
+}
+
 /* A debugger elsewhere, by TCP, at the port: what WinDbg does with a COM port, with another
  * debugger. */
 static DWORD WINAPI bridge_out(void *argument)
@@ -446,6 +519,8 @@ static const struct test {
     {"peers", test_peers},
     {"listener", test_listener},
     {"bulk", test_bulk},
+    {"far-line", test_far_line},
+    {"far-client", test_far_client},
     {"remove", remove_service},
     {"hold", hold},
     {"bridge", bridge},

@@ -241,7 +241,7 @@ static int act(struct request *request)
 int classic_main(int count, char **arguments)
 {
     static struct request request = {
-        .options = {.command = "set", .keepalive = -1, .retry = -1, .level = -1}};
+        .options = {.command = "set", .keepalive = -1, .retry = -1, .level = -1, .protocol = -1}};
     int option = 0;
     while ((option = getopt_long(count, arguments, "csp:i:ld:t:rvw:", long_options, NULL)) != -1) {
         switch (option) {

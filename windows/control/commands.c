@@ -12,6 +12,14 @@ static const char *const lines_names[] = {"connection", "on", NULL};
 static const char *const when_names[] = {"always", "open", "dtr", NULL};
 static const char *const second_names[] = {"refuse", "replace", NULL};
 
+/* In the order of enum vsp_telnet. */
+static const char *const protocol_names[] = {"raw", "telnet", "rfc2217"};
+
+static const char *protocol_name(uint32_t protocol)
+{
+    return protocol <= VSP_RFC2217 ? protocol_names[protocol] : "unknown";
+}
+
 static const char *state_name(uint32_t state)
 {
     return state < sizeof(state_names) / sizeof(state_names[0]) ? state_names[state] : "unknown";
@@ -36,6 +44,7 @@ static void print_json(const struct port *port)
     put_json_text(s->name);
     printf(",\"endpoint\":");
     put_json_text(endpoint);
+    printf(",\"protocol\":\"%s\"", protocol_name(port->settings.telnet));
     printf(",\"state\":\"%s\",\"peer\":", state_name(s->state));
     put_json_text(s->peer);
     printf(",\"problem\":");
@@ -58,7 +67,10 @@ static void print_line(const struct port *port)
     const struct vsp_status *s = &port->status;
     char endpoint[VSP_HOST_MAX + 32];
     endpoint_text(&port->settings, endpoint, sizeof(endpoint));
-    printf("%s  %s  %s", s->name[0] ? s->name : "(no COM name)", endpoint, state_name(s->state));
+    printf("%s  %s", s->name[0] ? s->name : "(no COM name)", endpoint);
+    if (port->settings.telnet != VSP_RAW)
+        printf(" (%s)", protocol_name(port->settings.telnet));
+    printf("  %s", state_name(s->state));
     if (s->peer[0])
         printf(" %s", s->peer);
     if (s->problem[0])
@@ -175,6 +187,8 @@ bool apply_options(const struct options *options, struct vsp_settings *settings)
         return false;
     if (options->listen && !split_endpoint(options->listen, true, settings))
         return false;
+    if (options->protocol >= 0)
+        settings->telnet = (uint32_t)options->protocol;
     if (options->keepalive >= 0)
         settings->keepalive = (uint32_t)options->keepalive;
     if (options->retry >= 0)

@@ -24,6 +24,7 @@ struct options {
     const char *offline, *lines, *when, *second;
     const char *inf, *certificate;
     long keepalive, retry, level; /* below 0: not given */
+    long protocol;                /* enum vsp_telnet; the same */
     bool json, watch, follow, yes, verbose;
 };
 

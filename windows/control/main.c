@@ -28,6 +28,8 @@ static const char usage[] =
     "  enable, disable, remove COMn    (administrator)\n"
     "  uninstall                       take the driver package out of Windows (administrator)\n"
     "\n"
+    "  --raw | --telnet | --rfc2217    how the peer speaks: plain bytes; Telnet; Telnet with line\n"
+    "                                  settings, break and modem lines (terminal servers)\n"
     "  --com COMn                      add: the name; else Windows chooses one\n"
     "  --when always|open|dtr          connected always, while a program has the port, while it\n"
     "                                  holds DTR\n"
@@ -64,6 +66,9 @@ enum {
     OPTION_WATCH,
     OPTION_FOLLOW,
     OPTION_YES,
+    OPTION_RAW, /* in the order of enum vsp_telnet */
+    OPTION_TELNET,
+    OPTION_RFC2217,
 };
 
 static const struct option long_options[] = {
@@ -84,6 +89,9 @@ static const struct option long_options[] = {
     {"watch", no_argument, NULL, OPTION_WATCH},
     {"follow", no_argument, NULL, OPTION_FOLLOW},
     {"yes", no_argument, NULL, OPTION_YES},
+    {"raw", no_argument, NULL, OPTION_RAW},
+    {"telnet", no_argument, NULL, OPTION_TELNET},
+    {"rfc2217", no_argument, NULL, OPTION_RFC2217},
     {NULL, 0, NULL, 0},
 };
 
@@ -143,6 +151,11 @@ static bool take_option(struct options *options, int option)
         return options->follow = true;
     case OPTION_YES:
         return options->yes = true;
+    case OPTION_RAW:
+    case OPTION_TELNET:
+    case OPTION_RFC2217:
+        options->protocol = option - OPTION_RAW;
+        return true;
     default:
         if (option < OPTION_CONNECT || option > OPTION_SECOND)
             return false;
@@ -153,7 +166,8 @@ static bool take_option(struct options *options, int option)
 
 static int run(const struct command *command, int count, char **arguments)
 {
-    struct options options = {.command = command->name, .keepalive = -1, .retry = -1, .level = -1};
+    struct options options = {
+        .command = command->name, .keepalive = -1, .retry = -1, .level = -1, .protocol = -1};
     int option = 0;
     while ((option = getopt_long(count, arguments, "", long_options, NULL)) != -1)
         if (!take_option(&options, option))

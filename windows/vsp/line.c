@@ -2,6 +2,8 @@
 /* The tables are in line.h. */
 #include "line.h"
 
+#include "wire.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +16,7 @@ enum {
     RETRY_DEFAULT_S = 2,     /* as the relay's endpoints */
     KEEPALIVE_DEFAULT_S = 10,
     SECONDS_MAX = 3600,
-    BLOCK = 64 * 1024, /* bytes moved at a time */
-    PUMP_ROUNDS = 16,  /* blocks in one go, so that a fast peer does not keep the lock */
+    PUMP_ROUNDS = 16, /* blocks in one go, so that a fast peer does not keep the lock */
 };
 
 struct line {
@@ -25,7 +26,7 @@ struct line {
     struct log log;
     struct vsp_settings settings;
     uint8_t *memory;
-    uint8_t block[BLOCK];
+    struct wire wire;
     bool running, stopping;
     bool removed;
     uint32_t removed_status;
@@ -46,14 +47,12 @@ struct line {
     /* What the thread waits for, so that others know when to wake it: */
     uint64_t wait_due;
     bool wait_read, wait_write;
-    bool dry;  /* nothing to receive until the thread is told that there is */
-    bool full; /* the queue was: not to receive again until half of it is free */
     /* For status: */
     char name[VSP_NAME_MAX];
     char peer_text[VSP_TEXT_MAX];
     char problem[VSP_TEXT_MAX];
-    uint64_t received, sent, lost, connections;
-    uint64_t socket_events, receives, read_events;
+    uint64_t lost, connections;
+    uint64_t socket_events;
     uint32_t wait_units;
 };
 
@@ -109,20 +108,20 @@ static uint64_t next_due(const struct line *line)
     return due;
 }
 
-/* A full queue is left alone until half of it is free: else each small read would wake the thread
- * for as few bytes. */
+static bool has_peer(const struct line *line)
+{
+    return line->state == VSP_UP && !line->peer_lost;
+}
+
 static bool wants_to_read(const struct line *line)
 {
-    size_t room = serial_room(&line->port);
-    size_t least = line->full ? line->port.limit / 2 : 1;
-    return line->state == VSP_UP && !line->peer_lost && room >= least;
+    return has_peer(line) && wire_wants_to_read(&line->wire, &line->port);
 }
 
 static bool wants_to_write(const struct line *line)
 {
-    const uint8_t *bytes = NULL;
     return line->state == VSP_CONNECTING ||
-           (line->state == VSP_UP && !line->peer_lost && serial_output(&line->port, &bytes) > 0);
+           (has_peer(line) && wire_wants_to_write(&line->wire, &line->port));
 }
 
 /* Ends a call from outside: unlocks, wakes the thread if it waits for the wrong things, completes.
@@ -150,9 +149,10 @@ static void say_problem(struct line *line, const char *text)
 
 static void update_modem(struct line *line, uint64_t now)
 {
-    uint32_t lines = SERIAL_MODEM_CTS | SERIAL_MODEM_DSR | SERIAL_MODEM_DCD;
-    bool on = line->state == VSP_UP || line->settings.lines == VSP_LINES_ON;
-    serial_set_modem(&line->port, now, on ? lines : 0);
+    uint32_t lines = line->state == VSP_UP ? wire_modem(&line->wire) : 0;
+    if (line->settings.lines == VSP_LINES_ON)
+        lines |= SERIAL_MODEM_CTS | SERIAL_MODEM_DSR | SERIAL_MODEM_DCD;
+    serial_set_modem(&line->port, now, lines);
 }
 
 static void set_state(struct line *line, uint64_t now, enum vsp_state state)
@@ -210,7 +210,7 @@ static void come_up(struct line *line, uint64_t now)
     line->connections++;
     line->up_since = now;
     LOG(line, VSP_LOG_INFO, "connected: %s", line->peer_text);
-    line->dry = line->full = false;
+    wire_start(&line->wire, &line->port, line->settings.telnet, line->settings.mode == VSP_LISTEN);
     set_state(line, now, VSP_UP);
     if (line->settings.mode == VSP_LISTEN)
         serial_ring(&line->port, now);
@@ -366,58 +366,20 @@ static void note_lost(struct line *line)
 
 static void send_all(struct line *line, uint64_t now)
 {
-    const uint8_t *bytes = NULL;
-    size_t size = 0;
-    while (line->state == VSP_UP && !line->peer_lost &&
-           (size = serial_output(&line->port, &bytes)) > 0) {
-        size_t sent = 0;
-        enum os_result result = os_send(line->peer, bytes, size, &sent);
-        if (result == OS_LOST)
-            note_lost(line);
-        if (result != OS_DONE)
-            return;
-        line->sent += sent;
-        serial_sent(&line->port, now, sent);
-    }
-}
-
-/* Once from the socket: straight into a large read, else into the queue. */
-static enum os_result receive_once(struct line *line, uint64_t now)
-{
-    uint8_t *bytes = NULL;
-    size_t received = 0;
-    size_t room = serial_space(&line->port, &bytes);
-    bool straight = room >= BLOCK;
-    if (!straight) {
-        room = serial_room(&line->port);
-        bytes = line->block;
-        if (room > BLOCK)
-            room = BLOCK;
-    }
-    line->receives++;
-    enum os_result result = os_receive(line->peer, bytes, room, &received);
-    line->received += received;
-    if (straight)
-        serial_placed(&line->port, now, received);
-    else
-        serial_receive(&line->port, now, bytes, received);
-    return result;
+    if (has_peer(line) && wire_send(&line->wire, &line->port, line->peer, now) == OS_LOST)
+        note_lost(line);
 }
 
 static void receive_all(struct line *line, uint64_t now)
 {
-    for (int round = 0; round < PUMP_ROUNDS && !line->dry && wants_to_read(line); round++) {
-        line->full = false;
-        enum os_result result = receive_once(line, now);
-        if (result == OS_LOST)
-            note_lost(line);
-        if (result == OS_AGAIN)
-            line->dry = true;
-        if (result != OS_DONE)
-            return;
-        line->read_events++;
-        line->full = serial_room(&line->port) == 0;
-    }
+    enum os_result result = OS_DONE;
+    for (int round = 0;
+         round < PUMP_ROUNDS && result == OS_DONE && !line->wire.dry && wants_to_read(line);
+         round++)
+        result = wire_receive(&line->wire, &line->port, line->peer, now);
+    if (result == OS_LOST)
+        note_lost(line);
+    update_modem(line, now); /* the far end may have told of its lines */
 }
 
 /* What becomes of writes while nobody is connected. */
@@ -454,8 +416,9 @@ static void run(void *context)
         uint64_t now = os_now();
         step(line, now);
         pump(line, now);
-        line->dry = false; /* what has woken us may be bytes */
+        line->wire.dry = false; /* what has woken us may be bytes */
         receive_all(line, now);
+        pump(line, now); /* answers to them */
         if (line->peer_lost)
             step(line, now);
         serial_tick(&line->port, now);
@@ -641,7 +604,7 @@ void line_default_settings(struct vsp_settings *settings)
 
 static bool are_sound(const struct vsp_settings *s)
 {
-    bool known = s->size == sizeof(*s) && s->mode <= VSP_LISTEN && s->telnet == VSP_RAW &&
+    bool known = s->size == sizeof(*s) && s->mode <= VSP_LISTEN && s->telnet <= VSP_RFC2217 &&
                  s->offline <= VSP_OFFLINE_FAIL && s->lines <= VSP_LINES_ON &&
                  s->when <= VSP_WHEN_DTR && s->second <= VSP_SECOND_TAKES_OVER;
     if (!known || s->port > UINT16_MAX || s->keepalive > SECONDS_MAX || s->retry > SECONDS_MAX ||
@@ -661,8 +624,8 @@ bool line_set_settings(struct line *line, const struct vsp_settings *settings)
     line->log.level = settings->log_level;
     line->problem[0] = '\0';
     line->pause_ms = PAUSE_FIRST_MS;
-    LOG(line, VSP_LOG_INFO, "settings: mode %u, %s port %u", settings->mode, settings->host,
-        settings->port);
+    LOG(line, VSP_LOG_INFO, "settings: mode %u, %s port %u, protocol %u", settings->mode,
+        settings->host, settings->port, settings->telnet);
     line->restart = true;
     update_modem(line, now);
     leave(line, &batch);
@@ -692,8 +655,8 @@ void line_get_status(struct line *line, struct vsp_status *status)
     status->local_port = line->listener == OS_NO_SOCKET ? 0 : os_local_port(line->listener);
     if (line->state == VSP_PAUSE && line->due > now)
         status->wait_ms = (uint32_t)((line->due - now) / MS);
-    status->received = line->received;
-    status->sent = line->sent;
+    status->received = line->wire.received;
+    status->sent = line->wire.sent;
     status->discarded = line->port.totals.discarded;
     status->lost = line->lost;
     status->connections = line->connections;
@@ -714,8 +677,8 @@ void line_get_report(struct line *line, struct vsp_report *report)
         .interval_timer = (int64_t)totals->interval_timeouts,
         .total_timer = (int64_t)totals->total_timeouts,
         .socket_events = (int64_t)line->socket_events,
-        .read_events = (int64_t)line->read_events,
-        .receives = (int64_t)line->receives,
+        .read_events = (int64_t)line->wire.read_events,
+        .receives = (int64_t)line->wire.receives,
         .read_queue_events = (int64_t)totals->reads,
         .dequeues = (int64_t)totals->dequeues,
         .wait_timeouts = (int64_t)totals->wait_timeouts,

@@ -216,6 +216,135 @@ static void test_second_peer_takes_over(void **state)
     close(second);
 }
 
+static void expect_bytes(int peer, const void *bytes, size_t size)
+{
+    char got[256];
+    for (size_t have = 0; have < size;) {
+        ssize_t count = recv(peer, got + have, size - have, 0);
+        assert_true(count > 0);
+        have += (size_t)count;
+        assert_memory_equal(got, bytes, have);
+    }
+}
+
+static void set_protocol(enum vsp_telnet protocol)
+{
+    struct vsp_settings s = get_settings(console);
+    s.telnet = protocol;
+    set_settings(console, &s);
+}
+
+static void test_telnet(void **state)
+{
+    uint32_t mask = SERIAL_EV_BREAK;
+    (void)state;
+    set_protocol(VSP_TELNET);
+    int peer = connected_peer("127.0.0.1");
+    expect_bytes(peer, "\xff\xfb\0\xff\xfd\0\xff\xfb\3\xff\xfd\3", 12);
+    write_text(port, "a\xff\xff"
+                     "b");
+    expect_bytes(peer,
+                 "a\xff\xff\xff\xff"
+                 "b",
+                 6);
+    assert_int_equal(control(port, SERIAL_SET_WAIT_MASK, &mask, 4, NULL, 0), 0);
+    send_text(peer, "x\xff\xfd\x18\xff\xff\xff\xf3y"); /* DO, a doubled FF, a break */
+    read_text(port, "x\xffy");
+    expect_bytes(peer, "\xff\xfc\x18", 3);
+    assert_int_equal(control(port, SERIAL_WAIT_ON_MASK, NULL, 0, NULL, 4), 0);
+    assert_int_equal(control(port, SERIAL_SET_BREAK_ON, NULL, 0, NULL, 0), 0);
+    assert_int_equal(control(port, SERIAL_SET_BREAK_OFF, NULL, 0, NULL, 0), 0);
+    expect_bytes(peer, "\xff\xf3", 2);
+    assert_int_equal(get_status(console).received, 3); /* what is said beside is not counted */
+    assert_int_equal(get_status(console).sent, 4);
+    close(peer);
+}
+
+static void expect_modem(uint32_t lines)
+{
+    for (unsigned ms = 0; (modem() & 0xF0) != lines; ms++) {
+        assert_true(ms < WAIT_MS);
+        sleep_ms(1);
+    }
+}
+
+static void test_rfc2217(void **state)
+{
+    const uint32_t baud = 9600;
+    char block[4096];
+    (void)state;
+    set_protocol(VSP_RFC2217);
+    int peer = connected_peer("127.0.0.1");
+    expect_modem(SERIAL_MODEM_CTS | SERIAL_MODEM_DSR | SERIAL_MODEM_DCD);
+    assert_int_equal(send(peer,
+                          "\xff\xfd\x2c"
+                          "\xff\xfa\x2c\x6b\x20\xff\xf0",
+                          10, 0),
+                     10);
+    expect_modem(SERIAL_MODEM_DSR); /* the far line's own */
+    while (recv(peer, block, sizeof(block), MSG_DONTWAIT) > 0)
+        ;
+    assert_int_equal(control(port, SERIAL_SET_BAUD_RATE, &baud, 4, NULL, 0), 0);
+    expect_bytes(peer, "\xff\xfa\x2c\1\0\0\x25\x80\xff\xf0", 10);
+    /* The peer suspends: data waits, and goes when it resumes. */
+    assert_int_equal(send(peer,
+                          "\xff\xfa\x2c\x6c\xff\xf0"
+                          "s",
+                          7, 0),
+                     7);
+    read_text(port, "s");
+    struct fake_request *write = fake_new(port);
+    fake_write(write, "later", 5);
+    sleep_ms(20);
+    assert_false(fake_is_done(write));
+    assert_int_equal(send(peer, "\xff\xfa\x2c\x6d\xff\xf0", 6, 0), 6);
+    expect_done(write);
+    fake_free(write);
+    expect_bytes(peer, "later", 5);
+    close(peer);
+}
+
+static void *send_ff(void *argument)
+{
+    static uint8_t block[200000];
+    memset(block, 0xFF, sizeof(block));
+    assert_int_equal(send(*(int *)argument, block, sizeof(block), 0), sizeof(block));
+    return NULL;
+}
+
+/* Pairs are cut by every buffer on the way, and the port's queue is full in between. */
+static void test_telnet_bulk(void **state)
+{
+    static uint8_t block[200000];
+    pthread_t thread;
+    (void)state;
+    set_protocol(VSP_TELNET);
+    int peer = connected_peer("127.0.0.1");
+    expect_bytes(peer, "\xff\xfb\0\xff\xfd\0\xff\xfb\3\xff\xfd\3", 12);
+    assert_int_equal(pthread_create(&thread, NULL, send_ff, &peer), 0);
+    sleep_ms(20);
+    for (size_t have = 0; have < sizeof(block) / 2; have += 1000) {
+        struct fake_request *read = fake_new(port);
+        fake_read(read, 1000);
+        expect_done(read);
+        assert_int_equal(read->data[999], 0xFF);
+        fake_free(read);
+    }
+    pthread_join(thread, NULL);
+    memset(block, 0xFF, sizeof(block));
+    struct fake_request *write = fake_new(port);
+    fake_write(write, block, sizeof(block));
+    for (size_t have = 0; have < 2 * sizeof(block);) {
+        ssize_t count = recv(peer, block, sizeof(block), 0);
+        assert_true(count > 0);
+        have += (size_t)count;
+    }
+    expect_done(write);
+    assert_int_equal(get_status(console).received, 100000);
+    fake_free(write);
+    close(peer);
+}
+
 static void test_port_in_use_is_said(void **state)
 {
     uint16_t number = 0;
@@ -483,6 +612,9 @@ int main(void)
         TEST(test_offline_writes_as_set),
         TEST(test_listener),
         TEST(test_second_peer_takes_over),
+        TEST(test_telnet),
+        TEST(test_rfc2217),
+        TEST(test_telnet_bulk),
         TEST(test_port_in_use_is_said),
         TEST(test_connection_when_open),
         TEST(test_removal_drops_the_peer),

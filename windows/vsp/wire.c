@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "wire.h"
+
+static struct telnet_line line_of(const struct serial_port *port)
+{
+    bool by_lines = (port->handshake & SERIAL_CTS_HANDSHAKE) ||
+                    (port->flow & SERIAL_RTS_MASK) == SERIAL_RTS_HANDSHAKE;
+    bool by_characters = port->flow & (SERIAL_AUTO_TRANSMIT | SERIAL_AUTO_RECEIVE);
+    return (struct telnet_line){
+        .baud = port->baud,
+        .bits = port->bits,
+        .parity = port->parity,
+        .stop = port->stop,
+        .flow = by_lines        ? TELNET_FLOW_HARDWARE
+                : by_characters ? TELNET_FLOW_XON
+                                : TELNET_FLOW_NONE,
+        .dtr = (port->mcr & SERIAL_LINE_DTR) != 0,
+        .rts = (port->mcr & SERIAL_LINE_RTS) != 0,
+        .breaking = (port->hold & SERIAL_HOLD_BREAK) != 0,
+    };
+}
+
+void wire_start(struct wire *wire, const struct serial_port *port, enum vsp_telnet protocol,
+                bool serves)
+{
+    const struct telnet_line line = line_of(port);
+    wire->protocol = protocol;
+    wire->dry = wire->full = false;
+    wire->held = wire->held_at = 0;
+    if (protocol == VSP_RAW)
+        return;
+    telnet_start(&wire->telnet, serves ? TELNET_SERVES : TELNET_ASKS, protocol == VSP_RFC2217);
+    telnet_set(&wire->telnet, &line);
+}
+
+uint32_t wire_modem(const struct wire *wire)
+{
+    if (wire->protocol == VSP_RFC2217 && telnet_has_com_port(&wire->telnet))
+        return wire->telnet.modem;
+    return SERIAL_MODEM_CTS | SERIAL_MODEM_DSR | SERIAL_MODEM_DCD;
+}
+
+/* Sending */
+
+/* Whether Telnet lets data out: not while the peer has suspended it. */
+static bool may_send_data(const struct wire *wire)
+{
+    return wire->protocol == VSP_RAW || !wire->telnet.suspended;
+}
+
+static enum os_result send_raw(struct wire *wire, struct serial_port *port, os_socket peer,
+                               uint64_t now, const uint8_t *bytes, size_t size)
+{
+    size_t sent = 0;
+    enum os_result result = os_send(peer, bytes, size, &sent);
+    wire->sent += sent;
+    serial_sent(port, now, sent);
+    return result;
+}
+
+static enum os_result send_encoded(struct wire *wire, struct serial_port *port, os_socket peer,
+                                   uint64_t now, const uint8_t *bytes, size_t size)
+{
+    size_t sent = 0;
+    if (size > WIRE_PLAIN)
+        size = WIRE_PLAIN;
+    size_t encoded = telnet_encode(&wire->telnet, bytes, size, wire->encoded);
+    enum os_result result = os_send(peer, wire->encoded, encoded, &sent);
+    size_t plain = telnet_plain(&wire->telnet, bytes, size, sent);
+    wire->sent += plain;
+    serial_sent(port, now, plain);
+    return result;
+}
+
+/* Our side of the talk: before any data, as it may hold the second half of a pair. */
+static enum os_result send_talk(struct wire *wire, const struct serial_port *port, os_socket peer)
+{
+    const struct telnet_line line = line_of(port);
+    const uint8_t *bytes = NULL;
+    size_t size = 0;
+    telnet_set(&wire->telnet, &line);
+    while ((size = telnet_output(&wire->telnet, &bytes)) > 0) {
+        size_t sent = 0;
+        enum os_result result = os_send(peer, bytes, size, &sent);
+        telnet_sent(&wire->telnet, sent);
+        if (result != OS_DONE)
+            return result;
+        telnet_set(&wire->telnet, &line); /* if there was no room for it before */
+    }
+    return OS_DONE;
+}
+
+enum os_result wire_send(struct wire *wire, struct serial_port *port, os_socket peer, uint64_t now)
+{
+    const uint8_t *bytes = NULL;
+    for (;;) {
+        enum os_result result = wire->protocol == VSP_RAW ? OS_DONE : send_talk(wire, port, peer);
+        if (result != OS_DONE)
+            return result;
+        size_t size = may_send_data(wire) ? serial_output(port, &bytes) : 0;
+        if (!size)
+            return OS_DONE;
+        if (wire->protocol == VSP_RAW)
+            result = send_raw(wire, port, peer, now, bytes, size);
+        else
+            result = send_encoded(wire, port, peer, now, bytes, size);
+        if (result != OS_DONE)
+            return result;
+    }
+}
+
+bool wire_wants_to_write(const struct wire *wire, const struct serial_port *port)
+{
+    const uint8_t *bytes = NULL;
+    if (wire->protocol != VSP_RAW && telnet_output(&wire->telnet, &bytes))
+        return true;
+    return may_send_data(wire) && serial_output(port, &bytes) > 0;
+}
+
+/* Receiving */
+
+/* A full queue is left alone until half of it is free: else each small read would wake the thread
+ * for as few bytes. */
+bool wire_wants_to_read(const struct wire *wire, const struct serial_port *port)
+{
+    return serial_room(port) >= (wire->full ? port->limit / 2 : 1);
+}
+
+static void follow(struct wire *wire, struct serial_port *port, uint64_t now,
+                   enum telnet_event event)
+{
+    if (event == TELNET_BREAK)
+        serial_line_error(port, now, SERIAL_ERROR_BREAK);
+    if (event == TELNET_ERRORS)
+        serial_line_error(port, now, wire->telnet.errors);
+    /* Modem lines: the line asks wire_modem after each receive. */
+}
+
+/* Decodes what is held, as far as the port has room. False: our side of the talk must go out first.
+ */
+static bool decode_held(struct wire *wire, struct serial_port *port, uint64_t now)
+{
+    size_t room = 0;
+    while (wire->held && (room = serial_room(port)) > 0) {
+        uint8_t *bytes = wire->block + wire->held_at;
+        size_t data = 0;
+        enum telnet_event event = TELNET_NOTHING;
+        size_t taken = telnet_decode(&wire->telnet, bytes, wire->held < room ? wire->held : room,
+                                     bytes, &data, &event);
+        wire->held_at += taken;
+        wire->held -= taken;
+        wire->received += data;
+        serial_receive(port, now, bytes, data);
+        follow(wire, port, now, event);
+        if (!taken)
+            return false;
+    }
+    return true;
+}
+
+static enum os_result receive_telnet(struct wire *wire, struct serial_port *port, os_socket peer,
+                                     uint64_t now)
+{
+    if (!wire->held) {
+        wire->receives++;
+        enum os_result result = os_receive(peer, wire->block, WIRE_BLOCK, &wire->held);
+        wire->held_at = 0;
+        if (result != OS_DONE)
+            return result;
+    }
+    while (!decode_held(wire, port, now)) {
+        enum os_result result = send_talk(wire, port, peer);
+        if (result != OS_DONE)
+            return result;
+    }
+    /* Answers that do not go now make wire_wants_to_write. */
+    return send_talk(wire, port, peer) == OS_LOST ? OS_LOST : OS_DONE;
+}
+
+/* Straight into a large read, else into the queue. */
+static enum os_result receive_raw(struct wire *wire, struct serial_port *port, os_socket peer,
+                                  uint64_t now)
+{
+    uint8_t *bytes = NULL;
+    size_t received = 0;
+    size_t room = serial_space(port, &bytes);
+    bool straight = room >= WIRE_BLOCK;
+    if (!straight) {
+        room = serial_room(port);
+        bytes = wire->block;
+        if (room > WIRE_BLOCK)
+            room = WIRE_BLOCK;
+    }
+    wire->receives++;
+    enum os_result result = os_receive(peer, bytes, room, &received);
+    wire->received += received;
+    if (straight)
+        serial_placed(port, now, received);
+    else
+        serial_receive(port, now, bytes, received);
+    return result;
+}
+
+enum os_result wire_receive(struct wire *wire, struct serial_port *port, os_socket peer,
+                            uint64_t now)
+{
+    wire->full = false;
+    enum os_result result = wire->protocol == VSP_RAW ? receive_raw(wire, port, peer, now)
+                                                      : receive_telnet(wire, port, peer, now);
+    if (result == OS_AGAIN)
+        wire->dry = true;
+    if (result == OS_DONE) {
+        wire->read_events++;
+        wire->full = serial_room(port) == 0;
+    }
+    return result;
+}
