@@ -86,7 +86,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cut = (struct reader){.input = data + 2, .size = size - 2, .cuts = 1 + (uint32_t)data[1]};
     kd_stream_init(&whole.stream, framing);
     kd_stream_init(&cut.stream, framing);
+    bool one = kd_stream_is_one_packet(framing, whole.input, whole.size, &b);
+    struct kd_item only = b;
+    bool first = true;
     while (next_item(&whole, &a)) {
+        bool whole_and_good = a.kind == KD_ITEM_PACKET && a.faults == 0 && a.raw_size == whole.size;
+        check(!first || one == whole_and_good);
+        check(!one || (only.kind == a.kind && only.faults == 0 && only.raw == whole.input &&
+                       only.raw_size == a.raw_size && only.body_size == a.body_size &&
+                       only.body - only.raw == a.body - a.raw &&
+                       memcmp(&only.header, &a.header, sizeof(a.header)) == 0));
+        first = false;
         check_item(&whole, &a);
         check(next_item(&cut, &b));
         check_item(&cut, &b);

@@ -88,6 +88,14 @@ size_t kd_stream_feed(struct kd_stream *stream, const uint8_t *data, size_t size
  */
 bool kd_stream_flush(struct kd_stream *stream, struct kd_item *item);
 
+/*
+ * For those who have whole packets, as in a recording or a datagram: whether the SIZE bytes at DATA
+ * are exactly one good packet. If so, ITEM is what a new stream would give for them, but lends DATA
+ * itself: nothing is copied. If not, ITEM is not touched.
+ */
+bool kd_stream_is_one_packet(enum kd_framing framing, const uint8_t *data, size_t size,
+                             struct kd_item *item);
+
 /* Whether bytes are held that a byte time-out should flush. */
 bool kd_stream_pending(const struct kd_stream *stream);
 

@@ -43,8 +43,9 @@ static bool is_leader_byte(uint8_t byte)
 
 void kd_stream_init(struct kd_stream *stream, enum kd_framing framing)
 {
-    memset(stream, 0, sizeof(*stream));
     stream->framing = framing;
+    stream->size = stream->handed = stream->scanned = stream->run = stream->need = 0;
+    stream->in_junk = false; /* `held` holds nothing: clearing it would cost more than a packet */
 }
 
 void kd_stream_after_junk(struct kd_stream *stream, bool in_junk)
@@ -92,24 +93,24 @@ static bool hand_out_packet(struct kd_stream *stream, struct kd_item *item, unsi
     return hand_out(stream, item, KD_ITEM_PACKET, size, faults != 0);
 }
 
-static size_t packet_size(const struct kd_stream *stream, const struct kd_header *header)
+static size_t packet_size(enum kd_framing framing, const struct kd_header *header)
 {
-    size_t trailer = stream->framing == KD_FRAMING_SERIAL;
+    size_t trailer = framing == KD_FRAMING_SERIAL;
     return KD_HEADER_SIZE + (header->leader == KD_LEADER_DATA ? header->byte_count + trailer : 0);
 }
 
 /* Faults of a packet whose bytes, as the header counts them, are all at BYTES. */
-static unsigned faults_of(const struct kd_stream *stream, const struct kd_header *header,
+static unsigned faults_of(enum kd_framing framing, const struct kd_header *header,
                           const uint8_t *bytes)
 {
     if (header->leader == KD_LEADER_CONTROL)
         return (header->byte_count ? KD_FAULT_LENGTH : 0u) |
                (header->checksum ? KD_FAULT_CHECKSUM : 0u);
-    size_t size = packet_size(stream, header);
+    size_t size = packet_size(framing, header);
     unsigned faults = 0;
     if (kd_checksum(bytes + KD_HEADER_SIZE, header->byte_count) != header->checksum)
         faults |= KD_FAULT_CHECKSUM;
-    if (stream->framing == KD_FRAMING_SERIAL && bytes[size - 1] != KD_TRAILER)
+    if (framing == KD_FRAMING_SERIAL && bytes[size - 1] != KD_TRAILER)
         faults |= KD_FAULT_TRAILER;
     return faults;
 }
@@ -133,14 +134,14 @@ static bool is_plausible(const uint8_t *bytes, size_t have)
 }
 
 /* Whether the HAVE bytes at BYTES, which start with a leader, begin with a whole good packet. */
-static bool is_proven(const struct kd_stream *stream, const uint8_t *bytes, size_t have)
+static bool is_proven(enum kd_framing framing, const uint8_t *bytes, size_t have)
 {
     struct kd_header header;
 
     if (have < KD_HEADER_SIZE || !is_plausible(bytes, have))
         return false;
     kd_header_get(&header, bytes);
-    return packet_size(stream, &header) <= have && faults_of(stream, &header, bytes) == 0;
+    return packet_size(framing, &header) <= have && faults_of(framing, &header, bytes) == 0;
 }
 
 /*
@@ -163,7 +164,7 @@ static size_t damage_end(const struct kd_stream *stream, size_t size, bool proof
         if (run < LEADER_SIZE)
             continue;
         size_t start = i + 1 - LEADER_SIZE;
-        if (proof ? is_proven(stream, held + start, size - start)
+        if (proof ? is_proven(stream->framing, held + start, size - start)
                   : is_plausible(held + start, size - start))
             return start;
         run = LEADER_SIZE - 1; /* "00000...": the leader may start one byte later */
@@ -185,7 +186,7 @@ static bool finish_data(struct kd_stream *stream, struct kd_item *item,
                         const struct kd_header *header)
 {
     size_t size = stream->need;
-    unsigned faults = faults_of(stream, header, stream->held);
+    unsigned faults = faults_of(stream->framing, header, stream->held);
 
     if (!faults)
         return hand_out_packet(stream, item, 0, size);
@@ -210,10 +211,10 @@ static bool parse_packet(struct kd_stream *stream, struct kd_item *item, bool fi
         if (is_data && header.byte_count > KD_BODY_MAX)
             faults = KD_FAULT_LENGTH;
         else if (!is_data)
-            faults = faults_of(stream, &header, stream->held);
+            faults = faults_of(stream->framing, &header, stream->held);
         if (faults)
             return finish_damaged(stream, item, faults, KD_HEADER_SIZE, false);
-        stream->need = packet_size(stream, &header);
+        stream->need = packet_size(stream->framing, &header);
         if (!is_data)
             return hand_out_packet(stream, item, 0, KD_HEADER_SIZE);
         if (stream->size >= stream->need)
@@ -278,6 +279,28 @@ size_t kd_stream_feed(struct kd_stream *stream, const uint8_t *data, size_t size
         used += take;
     }
     return used;
+}
+
+bool kd_stream_is_one_packet(enum kd_framing framing, const uint8_t *data, size_t size,
+                             struct kd_item *item)
+{
+    struct kd_header header;
+
+    if (size < KD_HEADER_SIZE)
+        return false;
+    kd_header_get(&header, data);
+    bool is_data = header.leader == KD_LEADER_DATA;
+    if ((!is_data && header.leader != KD_LEADER_CONTROL) ||
+        (is_data && header.byte_count > KD_BODY_MAX) || packet_size(framing, &header) != size ||
+        faults_of(framing, &header, data) != 0)
+        return false;
+    *item = (struct kd_item){.kind = KD_ITEM_PACKET,
+                             .header = header,
+                             .raw = data,
+                             .raw_size = size,
+                             .body = data + KD_HEADER_SIZE,
+                             .body_size = is_data ? header.byte_count : 0};
+    return true;
 }
 
 bool kd_stream_flush(struct kd_stream *stream, struct kd_item *item)

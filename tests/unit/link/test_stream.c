@@ -68,6 +68,25 @@ static void split(struct run *run, enum kd_framing framing, const uint8_t *input
     assert_false(kd_stream_pending(&stream));
 }
 
+/* Alone, a good packet is one packet, and nothing else is. */
+static void check_alone(enum kd_framing framing, const uint8_t *input)
+{
+    for (size_t i = 0; i < whole.count; i++) {
+        const struct seen *seen = &whole.items[i];
+        struct kd_item item;
+        bool good = seen->kind == KD_ITEM_PACKET && seen->faults == 0;
+        assert_int_equal(kd_stream_is_one_packet(framing, input + seen->at, seen->size, &item),
+                         good);
+        assert_false(kd_stream_is_one_packet(framing, input + seen->at, seen->size - 1, &item));
+        if (!good)
+            continue;
+        assert_ptr_equal(item.raw, input + seen->at);
+        assert_ptr_equal(item.body, item.raw + KD_HEADER_SIZE);
+        assert_int_equal(item.body_size, seen->body_size);
+        assert_int_equal(item.header.type, seen->type);
+    }
+}
+
 static void check_input(enum kd_framing framing, const uint8_t *input, size_t size)
 {
     static const size_t steps[] = {1, 2, 3, 16, 17, 100, 5000};
@@ -75,6 +94,7 @@ static void check_input(enum kd_framing framing, const uint8_t *input, size_t si
     split(&whole, framing, input, size, 0);
     assert_int_equal(whole.size, size);
     assert_memory_equal(whole.bytes, input, size);
+    check_alone(framing, input);
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         split(&other, framing, input, size, steps[i]);
         assert_int_equal(other.size, size);
