@@ -226,7 +226,6 @@ void kd_fields_register(void)
 struct shower {
     tvbuff_t *tvb;
     int offset; /* of the item */
-    packet_info *pinfo;
     const struct kd_record *record;
     const struct kd_item *item;
     proto_tree *root, *data, *tree; /* the item's, that of the data, the open structure's */
@@ -444,13 +443,11 @@ static void visit(void *context, const struct kd_part *part)
         add_run(shower, part);
 }
 
-bool kd_fields_have_virtual_addresses(const struct kd_record *record, const struct kd_item *item)
+bool kd_fields_have_virtual_addresses(const struct kd_item *item, const struct kd_message *message)
 {
-    struct kd_message message;
-    kd_decode_message(record->direction, item, &message);
     if (item->header.type != KD_PACKET_STATE_MANIPULATE)
         return true;
-    switch (message.api) {
+    switch (message->api) {
     case KD_API_ReadPhysicalMemory:
     case KD_API_WritePhysicalMemory:
     case KD_API_ReadControlSpace:
@@ -465,12 +462,22 @@ bool kd_fields_have_virtual_addresses(const struct kd_record *record, const stru
     }
 }
 
-void kd_fields_add(proto_tree *tree, tvbuff_t *tvb, int offset, packet_info *pinfo,
-                   const struct kd_record *record, const struct kd_item *item)
+/*
+ * When Wireshark only counts, or looks for something else, there is a tree, but all that is put
+ * into it is thrown away: then a packet costs a fraction. A protocol knows whether one of its
+ * fields is waited for by a filter, a column or a tap.
+ */
+bool kd_fields_wanted(const proto_tree *tree)
+{
+    return tree && (PTREE_DATA(tree)->visible ||
+                    proto_registrar_get_nth((guint)proto_kd)->ref_type != HF_REF_TYPE_NONE);
+}
+
+void kd_fields_add(proto_tree *tree, tvbuff_t *tvb, int offset, const struct kd_record *record,
+                   const struct kd_item *item, const struct kd_message *message)
 {
     struct shower shower = {.tvb = tvb,
                             .offset = offset,
-                            .pinfo = pinfo,
                             .record = record,
                             .item = item,
                             .root = tree,
@@ -487,6 +494,7 @@ void kd_fields_add(proto_tree *tree, tvbuff_t *tvb, int offset, packet_info *pin
                             ENC_ASCII);
         return;
     }
-    shower.names = kd_fields_have_virtual_addresses(record, item);
-    kd_decode_walk(record->decode, record->direction, item, visit, &shower);
+    shower.names = kd_fields_have_virtual_addresses(item, message);
+    kd_decode_walk(record->past->decode, (enum kd_direction)record->direction, item, visit,
+                   &shower);
 }

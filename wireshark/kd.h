@@ -40,25 +40,33 @@ struct kd_delivery {
 struct kd_stop {
     guint32 stop_frame, go_frame, next_frame;
     nstime_t stop_time, go_time, next_time;
+    const struct kd_stop *before; /* the run between that one and this was captured; or NULL */
 };
 
 struct kd_session;
 
-/* What the first pass learnt of one packet; the same on every later look at it. */
+/* What was known of a session before a packet. Many packets share one. */
+struct kd_past {
+    struct kd_session *session; /* NULL: the packet's session is not known */
+    const struct kd_decode_session *decode;
+    guint32 modules_seen; /* of the session's module events */
+};
+
+/* What the first pass learnt of one packet; the same on every later look at it. There is one of
+ * each packet of a file, so its size counts. */
 struct kd_record {
-    enum kd_direction direction;
-    struct kd_session *session;
-    const struct kd_decode_session *decode; /* as it was before the packet */
-    guint32 modules_seen;                   /* of the session's module events, likewise */
-    struct kd_transaction *transaction;     /* of a request or a reply, or NULL */
+    guint32 frame;
+    guint8 direction; /* enum kd_direction */
     bool is_reply;
-    struct kd_delivery *delivery;     /* of a data packet or an ACK, or NULL */
-    struct kd_stop *stop;             /* of a state change or a continue, or NULL */
-    const struct kd_stop *ran_before; /* a state change: the stop that it follows, or NULL */
-    guint32 retransmission_of;        /* frame, 0 = none */
-    guint32 resend_of;                /* a RESEND: the frame it asks for again */
-    guint32 unanswered;               /* an earlier request that this packet gives up */
-    unsigned repeats;                 /* how many times in a row nothing new was said */
+    guint16 repeats; /* how many times in a row nothing new was said */
+    const struct kd_past *past;
+    struct kd_transaction *transaction; /* of a request or a reply, or NULL */
+    struct kd_stop *stop;               /* of a state change or a continue, or NULL */
+    struct kd_delivery *delivery;       /* of a data packet or an ACK, or NULL */
+    struct kd_delivery own_delivery;    /* a data packet sent for the first time: where that lies */
+    guint32 retransmission_of;          /* frame, 0 = none */
+    guint32 resend_of;                  /* a RESEND: the frame it asks for again */
+    guint32 unanswered;                 /* an earlier request that this packet gives up */
 };
 
 enum {
@@ -71,9 +79,17 @@ enum {
 struct kd_session *kd_session_new(guint32 number);
 guint32 kd_session_number(const struct kd_session *session);
 
-/* First pass: what ITEM means in its session. */
+/* First pass: what ITEM, which is MESSAGE, means in its session. */
 struct kd_record *kd_session_add(struct kd_session *session, packet_info *pinfo,
-                                 enum kd_direction direction, const struct kd_item *item);
+                                 enum kd_direction direction, const struct kd_item *item,
+                                 const struct kd_message *message);
+
+/* The record of the packet number INDEX, from 0, of FRAME; NULL: the first pass did not reach it.
+ */
+struct kd_record *kd_session_find(guint32 frame, guint32 index);
+
+/* Another file: all records are gone. */
+void kd_session_forget(void);
 
 /* A record for a packet that the first pass did not reach. */
 struct kd_record *kd_session_unknown(packet_info *pinfo, enum kd_direction direction);
@@ -87,13 +103,16 @@ size_t kd_session_name_address(const struct kd_record *record, guint64 address, 
 
 void kd_fields_register(void);
 
-/* Adds ITEM, which lies at OFFSET of TVB, to TREE. */
-void kd_fields_add(proto_tree *tree, tvbuff_t *tvb, int offset, packet_info *pinfo,
-                   const struct kd_record *record, const struct kd_item *item);
+/* Whether anybody will look at a field of KD in TREE. */
+bool kd_fields_wanted(const proto_tree *tree);
+
+/* Adds ITEM, which lies at OFFSET of TVB and is MESSAGE, to TREE. */
+void kd_fields_add(proto_tree *tree, tvbuff_t *tvb, int offset, const struct kd_record *record,
+                   const struct kd_item *item, const struct kd_message *message);
 
 /* Whether addresses in this packet are virtual: ports, indexes of control space and physical
  * addresses lie in no module. */
-bool kd_fields_have_virtual_addresses(const struct kd_record *record, const struct kd_item *item);
+bool kd_fields_have_virtual_addresses(const struct kd_item *item, const struct kd_message *message);
 
 /* ---- dissection (packet_kd.c) ---- */
 
@@ -128,12 +147,14 @@ struct kd_tap {
     const struct kd_item *item;
     const struct kd_record *record;
     struct kd_message message;
-    tvbuff_t *tvb; /* the item's bytes */
 };
 
 void kd_taps_register(void);
+
+/* Whether anybody listens; then give each item. */
+bool kd_taps_wanted(void);
 void kd_taps_give(packet_info *pinfo, tvbuff_t *tvb, const struct kd_record *record,
-                  const struct kd_item *item);
+                  const struct kd_item *item, const struct kd_message *message);
 
 /* The exported-PDU tag that says who sent a packet; DATA is an enum kd_direction. */
 int kd_export_direction_size(packet_info *pinfo, void *data);

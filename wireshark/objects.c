@@ -71,7 +71,7 @@ static struct object *new_object(export_object_list_t *list, enum object_kind ki
                                  const struct kd_tap *given, guint32 frame, const char *type)
 {
     static const char *const kinds[] = {"memory", "physical memory", "debug output", "file", ""};
-    struct object object = {.kind = kind, .session = given->record->session};
+    struct object object = {.kind = kind, .session = given->record->past->session};
     object.entry = g_new0(export_object_entry_t, 1);
     object.entry->pkt_num = frame;
     object.entry->hostname = g_strdup(kinds[kind]);
@@ -164,7 +164,7 @@ static void add_memory(export_object_list_t *list, const struct kd_tap *given, g
         return;
     for (guint i = 0; i < objects->len; i++) {
         struct object *object = object_at(i);
-        if (object->kind != kind || object->session != given->record->session ||
+        if (object->kind != kind || object->session != given->record->past->session ||
             !touches(object, address, size))
             continue;
         if (!home) {
@@ -201,7 +201,7 @@ static void add_text(export_object_list_t *list, const struct kd_tap *given, gui
     const struct kd_item *item = given->item;
     if (item->body_size <= KD_DEBUG_IO_SIZE)
         return;
-    struct object *object = find_object(OBJECT_TEXT, given->record->session, 0);
+    struct object *object = find_object(OBJECT_TEXT, given->record->past->session, 0);
     if (!object) {
         object = new_object(list, OBJECT_TEXT, given, frame, "text/plain");
         rename_object(object, g_strdup("debug-output.txt"));
@@ -249,7 +249,7 @@ static void open_file(const struct kd_tap *given)
     }
     if (!asked_name || KD_GET(item->body, FileIo, Status) >= 0x80000000u)
         return;
-    struct open_file file = {.session = given->record->session,
+    struct open_file file = {.session = given->record->past->session,
                              .handle = KD_GET(item->body, CreateFile, Handle)};
     struct open_file *known = find_file(file.session, file.handle);
     if (known) {
@@ -271,9 +271,9 @@ static void add_file_piece(export_object_list_t *list, const struct kd_tap *give
     const struct kd_item *item = given->item;
     if (item->body_size <= KD_FILE_IO_SIZE)
         return;
-    struct object *object = find_object(OBJECT_FILE, given->record->session, handle);
+    struct object *object = find_object(OBJECT_FILE, given->record->past->session, handle);
     if (!object) {
-        const struct open_file *file = find_file(given->record->session, handle);
+        const struct open_file *file = find_file(given->record->past->session, handle);
         object = new_object(list, OBJECT_FILE, given, frame, "application/octet-stream");
         object->base = handle;
         rename_object(object,
@@ -286,7 +286,7 @@ static void read_file(export_object_list_t *list, const struct kd_tap *given, gu
 {
     const struct kd_item *item = given->item;
     guint64 handle = KD_GET(item->body, ReadFile, Handle);
-    struct open_file *file = find_file(given->record->session, handle);
+    struct open_file *file = find_file(given->record->past->session, handle);
     if (!given->message.reply) {
         if (file)
             file->offset = KD_GET(item->body, ReadFile, Offset);

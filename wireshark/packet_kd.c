@@ -102,19 +102,22 @@ struct lane {
 struct kd_conversation {
     struct kd_session *session;
     bool debugger_known;
-    address first, debugger; /* the sender of the first packet; the debugger */
-    guint32 first_port, debugger_port;
+    port_type kind;
+    address first, second, debugger; /* the sender of the first packet; its peer; the debugger */
+    guint32 first_port, second_port, debugger_port;
     bool in_junk[2]; /* TCP, by sender: the last item was junk */
     struct lane lanes[2];
 };
 
 /* Of records without addresses; all of a file are one conversation. */
 static struct kd_conversation *without_addresses;
-static guint32 sessions; /* of this file */
+static struct kd_conversation *recent; /* that of the last record */
+static guint32 sessions;               /* of this file */
 
 static void forget_file(void)
 {
-    without_addresses = NULL;
+    kd_session_forget();
+    without_addresses = recent = NULL;
     sessions = 0;
 }
 
@@ -122,8 +125,11 @@ static struct kd_conversation *conversation_new_of(packet_info *pinfo)
 {
     struct kd_conversation *conversation = wmem_new0(wmem_file_scope(), struct kd_conversation);
     conversation->session = kd_session_new(sessions++);
+    conversation->kind = pinfo->ptype;
     copy_address_wmem(wmem_file_scope(), &conversation->first, &pinfo->src);
+    copy_address_wmem(wmem_file_scope(), &conversation->second, &pinfo->dst);
     conversation->first_port = pinfo->srcport;
+    conversation->second_port = pinfo->destport;
     return conversation;
 }
 
@@ -169,6 +175,29 @@ guint32 kd_stream_count(void)
 static bool sent_by(const packet_info *pinfo, const address *who, guint32 port)
 {
     return pinfo->srcport == port && addresses_equal(&pinfo->src, who);
+}
+
+static bool sent_to(const packet_info *pinfo, const address *who, guint32 port)
+{
+    return pinfo->destport == port && addresses_equal(&pinfo->dst, who);
+}
+
+static bool belongs_to(const packet_info *pinfo, const struct kd_conversation *conversation)
+{
+    const address *first = &conversation->first, *second = &conversation->second;
+    guint32 first_port = conversation->first_port, second_port = conversation->second_port;
+    return pinfo->ptype == conversation->kind &&
+           ((sent_by(pinfo, first, first_port) && sent_to(pinfo, second, second_port)) ||
+            (sent_by(pinfo, second, second_port) && sent_to(pinfo, first, first_port)));
+}
+
+/* Nobody else makes conversations of records, so that two ends never have more than one: looking at
+ * that of the last record saves Wireshark's search. */
+static struct kd_conversation *conversation_of_record(packet_info *pinfo)
+{
+    if (!recent || !belongs_to(pinfo, recent))
+        recent = kd_conversation_of(pinfo);
+    return recent;
 }
 
 /* ---- who is the debugger? ---- */
@@ -229,37 +258,54 @@ static enum kd_direction direction_of(struct kd_conversation *conversation, pack
                                                                           : KD_TO_DEBUGGER;
 }
 
+/* The frame being dissected, and where its KD bytes come from. */
+struct source {
+    packet_info *pinfo;
+    proto_tree *tree;
+    struct kd_conversation *conversation;
+    bool records;                /* a record's direction counts */
+    enum kd_direction direction; /* KDNET; else not known */
+    guint32 shown;               /* items so far */
+};
+
 /* ---- records of the first pass ---- */
 
 enum {
-    KEY_COUNT,   /* how many items of this frame were shown so far (this dissection) */
-    KEY_CHUNK,   /* what a kd_stream record completes */
-    KEY_JUNK,    /* whether a TCP segment begins behind junk */
-    KEY_RECORDS, /* and on: one per item */
+    KEY_COUNT, /* how many items of this frame were shown so far (this dissection) */
+    KEY_CHUNK, /* what a kd_stream record completes */
+    KEY_JUNK,  /* whether a TCP segment begins behind junk */
 };
 
-static guint32 next_key(packet_info *pinfo)
+/* A record is all that its frame has. Segments and datagrams may come several to a frame, each in a
+ * call of its own. */
+static guint32 next_index(struct source *source)
 {
+    packet_info *pinfo = source->pinfo;
+    if (source->records)
+        return source->shown++;
     guint32 *count = p_get_proto_data(pinfo->pool, pinfo, proto_kd, KEY_COUNT);
     if (!count) {
         count = wmem_new0(pinfo->pool, guint32);
         p_add_proto_data(pinfo->pool, pinfo, proto_kd, KEY_COUNT, count);
     }
-    return KEY_RECORDS + (*count)++;
+    return (*count)++;
 }
 
-static struct kd_record *record_of(struct kd_conversation *conversation, packet_info *pinfo,
-                                   enum kd_direction direction, const struct kd_item *item)
+/* Also says what ITEM is: a later look may know better who sent it than the first pass did, but
+ * what that made of it stands. */
+static struct kd_record *record_of(struct source *source, enum kd_direction direction,
+                                   const struct kd_item *item, struct kd_message *message)
 {
-    guint32 key = next_key(pinfo);
-    struct kd_record *record = p_get_proto_data(wmem_file_scope(), pinfo, proto_kd, key);
+    packet_info *pinfo = source->pinfo;
+    guint32 index = next_index(source);
+    bool again = PINFO_FD_VISITED(pinfo) != 0;
+    struct kd_record *record = again ? kd_session_find(pinfo->num, index) : NULL;
+    kd_decode_message(record ? (enum kd_direction)record->direction : direction, item, message);
     if (record)
         return record;
-    if (PINFO_FD_VISITED(pinfo))
+    if (again)
         return kd_session_unknown(pinfo, direction);
-    record = kd_session_add(conversation->session, pinfo, direction, item);
-    p_add_proto_data(wmem_file_scope(), pinfo, proto_kd, key, record);
-    return record;
+    return kd_session_add(source->conversation->session, pinfo, direction, item, message);
 }
 
 /* ---- the Info column ---- */
@@ -284,25 +330,35 @@ static size_t name_address(void *context, guint64 address, char *name, size_t ro
     return kd_session_name_address(context, address, name, room);
 }
 
-static void add_info(packet_info *pinfo, const struct kd_record *record, const struct kd_item *item)
+static void add_info(packet_info *pinfo, const struct kd_record *record, const struct kd_item *item,
+                     const struct kd_message *message)
 {
     if (!pinfo->cinfo || !col_get_writable(pinfo->cinfo, COL_INFO))
         return;
     struct caption caption = {.size = 0};
     struct kd_sink sink = {add_text, &caption};
-    struct kd_decode_session decode = *record->decode;
-    decode.name_address = kd_fields_have_virtual_addresses(record, item) ? name_address : NULL;
+    struct kd_decode_session decode = *record->past->decode;
+    decode.name_address = kd_fields_have_virtual_addresses(item, message) ? name_address : NULL;
     decode.name_context = (void *)(guintptr)record;
-    kd_decode_caption(&decode, record->direction, item, &sink);
+    kd_decode_caption(&decode, (enum kd_direction)record->direction, item, &sink);
     if (record->retransmission_of)
         add_text(&caption, " [again]", 8);
     col_append_sep_str(pinfo->cinfo, COL_INFO, "; ", caption.text);
 }
 
-static void set_columns(packet_info *pinfo, enum kd_direction direction)
+/* Before anything of a frame is shown. */
+static void begin_columns(packet_info *pinfo)
+{
+    if (!pinfo->cinfo)
+        return;
+    col_set_str(pinfo->cinfo, COL_PROTOCOL, "KD");
+    col_clear(pinfo->cinfo, COL_INFO);
+}
+
+/* Records without addresses: the two ends by name. */
+static void name_ends(packet_info *pinfo, enum kd_direction direction)
 {
     bool down = direction == KD_TO_TARGET;
-    col_set_str(pinfo->cinfo, COL_PROTOCOL, "KD");
     if (pinfo->src.type != AT_NONE || direction == KD_DIRECTION_UNKNOWN)
         return;
     col_set_str(pinfo->cinfo, COL_DEF_SRC, down ? "debugger" : "target");
@@ -352,12 +408,12 @@ static void add_delivery(proto_tree *tree, tvbuff_t *tvb, const struct kd_record
 static void add_stop(proto_tree *tree, tvbuff_t *tvb, const struct kd_record *record,
                      const struct kd_item *item)
 {
-    const struct kd_stop *stop = record->stop, *before = record->ran_before;
-    if (before)
-        add_time(tree, tvb, LINK_RUN_TIME, &before->go_time, &before->next_time);
+    const struct kd_stop *stop = record->stop;
     if (!stop)
         return;
     if (item->header.type == KD_PACKET_STATE_CHANGE64) {
+        if (stop->before && !record->retransmission_of)
+            add_time(tree, tvb, LINK_RUN_TIME, &stop->before->go_time, &stop->before->next_time);
         add_frame(tree, tvb, LINK_CONTINUED_IN, stop->go_frame);
     } else {
         add_frame(tree, tvb, LINK_STOPPED_IN, stop->stop_frame);
@@ -373,19 +429,17 @@ static void add_string(proto_tree *tree, tvbuff_t *tvb, unsigned link, const cha
 }
 
 static void add_links(proto_tree *tree, tvbuff_t *tvb, const struct kd_record *record,
-                      const struct kd_item *item)
+                      const struct kd_item *item, const struct kd_message *message)
 {
-    struct kd_message message;
-    kd_decode_message(record->direction, item, &message);
     proto_item_set_generated(
         proto_tree_add_uint(tree, link_hf[LINK_DIRECTION], tvb, 0, 0, (guint32)record->direction));
-    if (record->session)
+    if (record->past->session)
         proto_item_set_generated(proto_tree_add_uint(tree, link_hf[LINK_STREAM], tvb, 0, 0,
-                                                     kd_session_number(record->session)));
-    if (message.name)
-        add_string(tree, tvb, LINK_MESSAGE, message.name);
-    if (message.reply || message.has_reply)
-        add_string(tree, tvb, LINK_ROLE, message.reply ? "reply" : "request");
+                                                     kd_session_number(record->past->session)));
+    if (message->name)
+        add_string(tree, tvb, LINK_MESSAGE, message->name);
+    if (message->reply || message->has_reply)
+        add_string(tree, tvb, LINK_ROLE, message->reply ? "reply" : "request");
     add_transaction(tree, tvb, record);
     add_delivery(tree, tvb, record, item);
     add_stop(tree, tvb, record, item);
@@ -458,20 +512,9 @@ static void add_experts(packet_info *pinfo, proto_item *top, const struct kd_rec
 
 /* ---- one item ---- */
 
-/* The frame being dissected, and where its KD bytes come from. */
-struct source {
-    packet_info *pinfo;
-    proto_tree *tree;
-    struct kd_conversation *conversation;
-    bool records;                /* a record's direction counts */
-    enum kd_direction direction; /* KDNET; else not known */
-};
-
 static void export_item(packet_info *pinfo, tvbuff_t *tvb, const struct kd_record *record)
 {
-    if (!have_tap_listener(export_tap))
-        return;
-    enum kd_direction direction = record->direction;
+    enum kd_direction direction = (enum kd_direction)record->direction;
     const exp_pdu_data_item_t direction_item = {kd_export_direction_size, kd_export_direction,
                                                 &direction};
     const exp_pdu_data_item_t *items[] = {&exp_pdu_data_src_ip,    &exp_pdu_data_dst_ip,
@@ -485,51 +528,65 @@ static void export_item(packet_info *pinfo, tvbuff_t *tvb, const struct kd_recor
     tap_queue_packet(export_tap, pinfo, data);
 }
 
-static const char *title_of(const struct kd_record *record, const struct kd_item *item)
+static const char *title_of(const struct kd_item *item, const struct kd_message *message)
 {
-    struct kd_message message;
     if (item->kind == KD_ITEM_BREAK_IN)
         return "break-in";
     if (item->kind == KD_ITEM_JUNK)
         return "bytes that belong to no packet";
-    kd_decode_message(record->direction, item, &message);
-    return message.name ? message.name : "packet";
+    return message->name ? message->name : "packet";
+}
+
+static void give_to_taps(packet_info *pinfo, tvbuff_t *tvb, int offset,
+                         const struct kd_record *record, const struct kd_item *item,
+                         const struct kd_message *message)
+{
+    bool taps = kd_taps_wanted(), export = have_tap_listener(export_tap);
+    if (!taps && !export)
+        return;
+    tvbuff_t *own = tvb_new_subset_length(tvb, offset, (int)item->raw_size);
+    if (taps)
+        kd_taps_give(pinfo, own, record, item, message);
+    if (export)
+        export_item(pinfo, own, record);
 }
 
 /* ITEM lies at OFFSET of TVB. */
-static void show_item(const struct source *source, tvbuff_t *tvb, int offset,
-                      const struct kd_item *item)
+static void show_item(struct source *source, tvbuff_t *tvb, int offset, const struct kd_item *item)
 {
     packet_info *pinfo = source->pinfo;
     enum kd_direction direction = source->direction;
     pinfo->current_proto = "KD";
     if (direction == KD_DIRECTION_UNKNOWN)
         direction = direction_of(source->conversation, pinfo, source->records, item);
-    struct kd_record *record = record_of(source->conversation, pinfo, direction, item);
-    set_columns(pinfo, record->direction);
-    add_info(pinfo, record, item);
-    tvbuff_t *own = tvb_new_subset_length(tvb, offset, (int)item->raw_size);
-    proto_item *top = NULL;
-    if (source->tree) {
-        top = proto_tree_add_item(source->tree, proto_kd, tvb, offset, (int)item->raw_size, ENC_NA);
-        proto_item_append_text(top, ", %s", title_of(record, item));
+    struct kd_message message;
+    struct kd_record *record = record_of(source, direction, item, &message);
+    name_ends(pinfo, (enum kd_direction)record->direction);
+    add_info(pinfo, record, item, &message);
+    proto_item *top =
+        proto_tree_add_item(source->tree, proto_kd, tvb, offset, (int)item->raw_size, ENC_NA);
+    if (kd_fields_wanted(source->tree)) {
+        proto_item_append_text(top, ", %s", title_of(item, &message));
         proto_tree *tree = proto_item_add_subtree(top, ett_kd);
-        kd_fields_add(tree, tvb, offset, pinfo, record, item);
-        add_links(tree, tvb, record, item);
+        kd_fields_add(tree, tvb, offset, record, item, &message);
+        add_links(tree, tvb, record, item, &message);
     }
     add_experts(pinfo, top, record, item);
-    kd_taps_give(pinfo, own, record, item);
-    export_item(pinfo, own, record);
+    give_to_taps(pinfo, tvb, offset, record, item, &message);
 }
 
 /* Shows every item of SIZE bytes at OFFSET of TVB, which are all that will come. */
-static void show_all(const struct source *source, tvbuff_t *tvb, int offset, int size,
+static void show_all(struct source *source, tvbuff_t *tvb, int offset, int size,
                      enum kd_framing framing)
 {
     const guint8 *bytes = tvb_get_ptr(tvb, offset, size);
-    struct kd_stream *stream = wmem_new(source->pinfo->pool, struct kd_stream);
     struct kd_item item;
     size_t used = 0, have = (size_t)size;
+    if (kd_stream_is_one_packet(framing, bytes, have, &item)) {
+        show_item(source, tvb, offset, &item);
+        return;
+    }
+    struct kd_stream *stream = wmem_new(source->pinfo->pool, struct kd_stream);
     kd_stream_init(stream, framing);
     do {
         used += kd_stream_feed(stream, bytes + used, have - used, &item);
@@ -561,16 +618,26 @@ static enum kd_framing framing_of(tvbuff_t *tvb)
     return exact ? KD_FRAMING_KDNET : KD_FRAMING_SERIAL;
 }
 
+static void show_record(struct source *source, tvbuff_t *tvb, int size)
+{
+    const guint8 *bytes = tvb_get_ptr(tvb, 0, size);
+    struct kd_item item;
+    if (kd_stream_is_one_packet(KD_FRAMING_SERIAL, bytes, (size_t)size, &item))
+        show_item(source, tvb, 0, &item);
+    else
+        show_all(source, tvb, 0, size, framing_of(tvb));
+}
+
 static int dissect_records(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, bool records)
 {
-    struct source source = {pinfo, tree, kd_conversation_of(pinfo), records, KD_DIRECTION_UNKNOWN};
-    col_set_str(pinfo->cinfo, COL_PROTOCOL, "KD");
-    col_clear(pinfo->cinfo, COL_INFO);
+    struct source source = {.pinfo = pinfo, .tree = tree, .records = records};
+    source.conversation = records ? conversation_of_record(pinfo) : kd_conversation_of(pinfo);
+    begin_columns(pinfo);
     int size = (int)tvb_captured_length(tvb);
     if (!size)
         col_set_str(pinfo->cinfo, COL_INFO, "remark of the recorder: see the packet comment");
     else
-        show_all(&source, tvb, 0, size, framing_of(tvb));
+        show_record(&source, tvb, size);
     return size;
 }
 
@@ -583,8 +650,10 @@ static int dissect_kd(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void 
 void kd_dissect_datagram(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
                          struct kd_conversation *conversation, enum kd_direction direction)
 {
-    struct source source = {pinfo, tree, conversation, false, direction};
+    struct source source = {
+        .pinfo = pinfo, .tree = tree, .conversation = conversation, .direction = direction};
     int size = (int)tvb_captured_length(tvb);
+    col_set_str(pinfo->cinfo, COL_PROTOCOL, "KD");
     if (size)
         show_all(&source, tvb, 0, size, KD_FRAMING_KDNET);
 }
@@ -639,13 +708,15 @@ static struct chunk *split(struct lane *lane, const guint8 *bytes, size_t size)
 static int dissect_stream(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data)
 {
     (void)data;
-    struct source source = {pinfo, tree, kd_conversation_of(pinfo), true, KD_DIRECTION_UNKNOWN};
+    struct source source = {.pinfo = pinfo,
+                            .tree = tree,
+                            .conversation = conversation_of_record(pinfo),
+                            .records = true};
     int size = (int)tvb_captured_length(tvb);
     bool first = pinfo->p2p_dir == P2P_DIR_UNKNOWN
                      ? sent_by(pinfo, &source.conversation->first, source.conversation->first_port)
                      : pinfo->p2p_dir == P2P_DIR_SENT;
-    col_set_str(pinfo->cinfo, COL_PROTOCOL, "KD");
-    col_clear(pinfo->cinfo, COL_INFO);
+    begin_columns(pinfo);
     if (!size)
         return dissect_records(tvb, pinfo, tree, true);
     struct chunk *chunk = p_get_proto_data(wmem_file_scope(), pinfo, proto_kd, KEY_CHUNK);
@@ -705,15 +776,15 @@ static bool *junk_before(struct kd_conversation *conversation, packet_info *pinf
 static int dissect_tcp(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data)
 {
     (void)data;
-    struct source source = {pinfo, tree, kd_conversation_of(pinfo), false, KD_DIRECTION_UNKNOWN};
+    struct source source = {
+        .pinfo = pinfo, .tree = tree, .conversation = kd_conversation_of(pinfo)};
     bool first = sent_by(pinfo, &source.conversation->first, source.conversation->first_port);
     size_t size = tvb_captured_length(tvb), used = 0, shown = 0;
     const guint8 *bytes = tvb_get_ptr(tvb, 0, (int)size), *junk;
     struct kd_stream *stream = wmem_new(pinfo->pool, struct kd_stream);
     struct kd_item item;
     bool in_junk = *junk_before(source.conversation, pinfo);
-    col_set_str(pinfo->cinfo, COL_PROTOCOL, "KD");
-    col_clear(pinfo->cinfo, COL_INFO);
+    begin_columns(pinfo);
     kd_stream_init(stream, KD_FRAMING_SERIAL);
     kd_stream_after_junk(stream, in_junk);
     do {

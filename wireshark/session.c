@@ -59,11 +59,12 @@ enum {
 struct kd_session {
     guint32 number;
     const struct kd_decode_session *decode;
-    GArray *modules; /* struct module_event */
+    GArray *modules;            /* struct module_event */
+    const struct kd_past *past; /* of the packet before, or NULL */
     struct sent sent[2];
     struct pending pending[PENDING_MAX];
     struct kd_stop *stop;
-    unsigned repeats;
+    guint16 repeats;
 };
 
 static ws_bool free_modules(wmem_allocator_t *allocator, wmem_cb_event_t event, void *modules)
@@ -92,10 +93,65 @@ struct kd_session *kd_session_new(guint32 number)
 struct kd_record *kd_session_unknown(packet_info *pinfo, enum kd_direction direction)
 {
     static const struct kd_decode_session nothing;
+    static const struct kd_past unknown = {.decode = &nothing};
     struct kd_record *record = wmem_new0(pinfo->pool, struct kd_record);
-    record->direction = direction;
-    record->decode = &nothing;
+    record->direction = (guint8)direction;
+    record->past = &unknown;
     return record;
+}
+
+/* ---- records ---- */
+
+/*
+ * All records of a file, in the order of the first pass, and so in that of the frames. Wireshark's
+ * own list per frame would cost more than the record.
+ */
+enum {
+    PAGE_RECORDS = 1024, /* records that are allocated together; they never move */
+};
+static wmem_array_t *pages; /* struct kd_record *, PAGE_RECORDS at each */
+static guint32 record_count;
+
+void kd_session_forget(void)
+{
+    pages = NULL; /* the memory went with the file */
+    record_count = 0;
+}
+
+static struct kd_record *record_at(guint32 index)
+{
+    struct kd_record **page = wmem_array_index(pages, index / PAGE_RECORDS);
+    return *page + index % PAGE_RECORDS;
+}
+
+static struct kd_record *new_record(guint32 frame)
+{
+    if (!pages)
+        pages = wmem_array_new(wmem_file_scope(), sizeof(struct kd_record *));
+    if (record_count % PAGE_RECORDS == 0) {
+        struct kd_record *page =
+            wmem_alloc_array(wmem_file_scope(), struct kd_record, PAGE_RECORDS);
+        wmem_array_append_one(pages, page);
+    }
+    struct kd_record *record = record_at(record_count++);
+    memset(record, 0, sizeof(*record));
+    record->frame = frame;
+    return record;
+}
+
+struct kd_record *kd_session_find(guint32 frame, guint32 index)
+{
+    guint32 low = 0, high = record_count;
+    while (low < high) { /* the first record of a frame that is not before FRAME */
+        guint32 middle = low + (high - low) / 2;
+        if (record_at(middle)->frame < frame)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (index >= record_count - low || record_at(low + index)->frame != frame)
+        return NULL;
+    return record_at(low + index);
 }
 
 /* ---- modules ---- */
@@ -168,10 +224,10 @@ static void learn_entry_name(struct kd_session *session, const struct kd_item *i
 size_t kd_session_name_address(const struct kd_record *record, guint64 address, char *name,
                                size_t room)
 {
-    if (!record->session)
+    const struct kd_session *session = record->past->session;
+    if (!session)
         return 0;
-    const struct kd_session *session = record->session;
-    guint32 count = MIN(record->modules_seen, session->modules->len);
+    guint32 count = MIN(record->past->modules_seen, session->modules->len);
     for (guint32 i = count; i-- > 0;) {
         const struct module_event *event = module_event(session, i);
         bool covers = event->size ? address - event->base < event->size : address == event->base;
@@ -246,12 +302,12 @@ static void add_reply(struct kd_session *session, packet_info *pinfo, struct kd_
 static void begin_stop(struct kd_session *session, packet_info *pinfo, struct kd_record *record)
 {
     struct kd_stop *before = session->stop;
+    session->stop = wmem_new0(wmem_file_scope(), struct kd_stop);
     if (before && before->go_frame && !before->next_frame) {
         before->next_frame = pinfo->num;
         before->next_time = pinfo->abs_ts;
-        record->ran_before = before;
+        session->stop->before = before;
     }
-    session->stop = wmem_new0(wmem_file_scope(), struct kd_stop);
     session->stop->stop_frame = pinfo->num;
     session->stop->stop_time = pinfo->abs_ts;
     record->stop = session->stop;
@@ -272,6 +328,13 @@ static void end_stop(struct kd_session *session, packet_info *pinfo, struct kd_r
 
 /* ---- packets ---- */
 
+static void count_repeat(struct kd_session *session, struct kd_record *record)
+{
+    if (session->repeats < G_MAXUINT16)
+        session->repeats++;
+    record->repeats = session->repeats;
+}
+
 static unsigned sender_of(enum kd_direction direction)
 {
     return direction == KD_TO_TARGET ? 0 : 1;
@@ -288,7 +351,7 @@ static void add_control(struct kd_session *session, struct kd_record *record,
             record->delivery = peer->delivery;
         break;
     case KD_PACKET_RESEND:
-        record->repeats = ++session->repeats;
+        count_repeat(session, record);
         if (peer->valid && !peer->acknowledged)
             record->resend_of = peer->frame;
         break;
@@ -328,21 +391,21 @@ static void retransmit(struct kd_session *session, struct sent *last, struct kd_
     record->is_reply = last->record->is_reply;
     record->delivery = last->delivery;
     record->stop = last->record->stop;
-    record->repeats = ++session->repeats;
+    count_repeat(session, record);
     last->header.id = item->header.id;
     last->reset_since = false;
 }
 
 static void add_data(struct kd_session *session, packet_info *pinfo, struct kd_record *record,
-                     const struct kd_item *item, enum kd_direction direction)
+                     const struct kd_item *item, const struct kd_message *message)
 {
-    struct sent *last = &session->sent[sender_of(direction)];
+    struct sent *last = &session->sent[sender_of((enum kd_direction)record->direction)];
     if (is_retransmission(last, &item->header)) {
         retransmit(session, last, record, item);
         return;
     }
     session->repeats = 0;
-    record->delivery = wmem_new0(wmem_file_scope(), struct kd_delivery);
+    record->delivery = &record->own_delivery;
     record->delivery->data_frame = pinfo->num;
     *last = (struct sent){.valid = true,
                           .header = item->header,
@@ -350,19 +413,18 @@ static void add_data(struct kd_session *session, packet_info *pinfo, struct kd_r
                           .delivery = record->delivery,
                           .record = record};
 
-    struct kd_message message;
-    kd_decode_message(direction, item, &message);
-    if (message.reply)
-        add_reply(session, pinfo, record, item, message.api);
-    else if (message.has_reply)
-        add_request(session, pinfo, record, item, message.api);
+    if (message->reply)
+        add_reply(session, pinfo, record, item, message->api);
+    else if (message->has_reply)
+        add_request(session, pinfo, record, item, message->api);
     if (item->header.type == KD_PACKET_STATE_CHANGE64) {
         begin_stop(session, pinfo, record);
-        learn_load_event(session, item, message.api);
-    } else if (item->header.type == KD_PACKET_STATE_MANIPULATE && direction == KD_TO_TARGET &&
-               (message.api == KD_API_Continue || message.api == KD_API_Continue2)) {
+        learn_load_event(session, item, message->api);
+    } else if (item->header.type == KD_PACKET_STATE_MANIPULATE &&
+               record->direction == KD_TO_TARGET &&
+               (message->api == KD_API_Continue || message->api == KD_API_Continue2)) {
         end_stop(session, pinfo, record);
-    } else if (message.reply && message.api == KD_API_ReadVirtualMemory) {
+    } else if (message->reply && message->api == KD_API_ReadVirtualMemory) {
         learn_entry_name(session, item);
     }
 }
@@ -377,26 +439,44 @@ static void learn(struct kd_session *session, enum kd_direction direction,
         session->decode = wmem_memdup(wmem_file_scope(), &decode, sizeof(decode));
 }
 
-struct kd_record *kd_session_add(struct kd_session *session, packet_info *pinfo,
-                                 enum kd_direction direction, const struct kd_item *item)
+static const struct kd_past *new_past(struct kd_session *session,
+                                      const struct kd_decode_session *decode, guint32 modules_seen)
 {
-    struct kd_record *record = wmem_new0(wmem_file_scope(), struct kd_record);
-    record->direction = direction;
-    record->session = session;
-    record->decode = session->decode;
-    record->modules_seen = session->modules->len;
+    struct kd_past *past = wmem_new(wmem_file_scope(), struct kd_past);
+    past->session = session;
+    past->decode = decode;
+    past->modules_seen = modules_seen;
+    return past;
+}
+
+static const struct kd_past *past_of(struct kd_session *session)
+{
+    const struct kd_past *past = session->past;
+    if (!past || past->decode != session->decode || past->modules_seen != session->modules->len)
+        session->past = past = new_past(session, session->decode, session->modules->len);
+    return past;
+}
+
+struct kd_record *kd_session_add(struct kd_session *session, packet_info *pinfo,
+                                 enum kd_direction direction, const struct kd_item *item,
+                                 const struct kd_message *message)
+{
+    struct kd_record *record = new_record(pinfo->num);
+    record->direction = (guint8)direction;
+    record->past = past_of(session);
     if (item->kind == KD_ITEM_PACKET && !item->faults && item->raw_size >= KD_HEADER_SIZE) {
         if (item->header.leader == KD_LEADER_CONTROL)
             add_control(session, record, item, direction);
         else
-            add_data(session, pinfo, record, item, direction);
+            add_data(session, pinfo, record, item, message);
         if (item->header.type == KD_PACKET_ACKNOWLEDGE && record->delivery)
             acknowledge(session, pinfo, record, direction);
-        learn(session, direction, item);
+        if (message->reply || item->header.type == KD_PACKET_STATE_CHANGE64)
+            learn(session, direction, item); /* nothing else teaches anything */
     }
     /* a load event names its own addresses; so does an unload event, by what was there before */
     guint count = session->modules->len;
-    if (count > record->modules_seen && module_event(session, count - 1)->size)
-        record->modules_seen = count;
+    if (count > record->past->modules_seen && module_event(session, count - 1)->size)
+        record->past = new_past(session, record->past->decode, count);
     return record;
 }

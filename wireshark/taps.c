@@ -148,10 +148,9 @@ static void count_stop(stat_tap_table *table, packet_info *pinfo, const struct k
         cell(table, row, COLUMN_PACKETS)->value.uint_value++;
         if (open->user_data.float_value < 0)
             open->user_data.float_value = now;
-        if (record->ran_before)
+        if (stop->before)
             add_span(table, row_of(table, running_name),
-                     milliseconds(&record->ran_before->go_time, &record->ran_before->next_time),
-                     pinfo->num);
+                     milliseconds(&stop->before->go_time, &stop->before->next_time), pinfo->num);
     } else if (stop->go_frame == pinfo->num && open->user_data.float_value >= 0) {
         add_span(table, row, now - open->user_data.float_value, pinfo->num);
         open->user_data.float_value = -1;
@@ -344,9 +343,8 @@ static void register_follow(void)
 static void give_text(packet_info *pinfo, tvbuff_t *tvb, const struct kd_record *record,
                       const struct kd_item *item)
 {
-    if (!have_tap_listener(follow_tap) || item->kind != KD_ITEM_PACKET || item->faults ||
-        record->retransmission_of || item->header.type != KD_PACKET_DEBUG_IO ||
-        item->body_size <= KD_DEBUG_IO_SIZE)
+    if (item->kind != KD_ITEM_PACKET || item->faults || record->retransmission_of ||
+        item->header.type != KD_PACKET_DEBUG_IO || item->body_size <= KD_DEBUG_IO_SIZE)
         return;
     tap_queue_packet(follow_tap, pinfo,
                      tvb_new_subset_length(tvb, KD_HEADER_SIZE + KD_DEBUG_IO_SIZE,
@@ -355,12 +353,16 @@ static void give_text(packet_info *pinfo, tvbuff_t *tvb, const struct kd_record 
 
 /* ---- for all ---- */
 
+bool kd_taps_wanted(void)
+{
+    return have_tap_listener(tap) || have_tap_listener(objects_tap) ||
+           have_tap_listener(follow_tap);
+}
+
 void kd_taps_give(packet_info *pinfo, tvbuff_t *tvb, const struct kd_record *record,
-                  const struct kd_item *item)
+                  const struct kd_item *item, const struct kd_message *message)
 {
     give_text(pinfo, tvb, record, item);
-    if (!have_tap_listener(tap) && !have_tap_listener(objects_tap))
-        return;
     struct kd_tap *given = wmem_new0(pinfo->pool, struct kd_tap);
     struct kd_item *copy = wmem_memdup(pinfo->pool, item, sizeof(*item));
     /* taps run when the stream that lent the bytes is gone */
@@ -368,8 +370,7 @@ void kd_taps_give(packet_info *pinfo, tvbuff_t *tvb, const struct kd_record *rec
     copy->body = item->body ? copy->raw + (item->body - item->raw) : NULL;
     given->item = copy;
     given->record = record;
-    given->tvb = tvb;
-    kd_decode_message(record->direction, item, &given->message);
+    given->message = *message;
     tap_queue_packet(tap, pinfo, given);
     tap_queue_packet(objects_tap, pinfo, given);
 }
