@@ -3,13 +3,13 @@
  * KDNET datagrams: keys, decryption (src/kdnet), control payloads; what is in a data datagram is
  * packet_kd.c's.
  *
- *   datagram                    | key                                             | then
- *   ----------------------------+-------------------------------------------------+----------------
- *   control, poke               | each control key that the preferences, the key  | the key is
- *                               | file or the capture file give for these ports   | this
- * conversation's control, response           | the same                                        | a
- * new session key data                        | the newest session key that this conversation   |
- * the frame keeps | has, else any other of the file                 | its key
+ *   datagram          | key                                          | then
+ *   ------------------+----------------------------------------------+----------------------------
+ *   control, poke     | each control key that the preferences, the   | it is this conversation's
+ *                     | key file or the capture give for these ports |
+ *   control, response | the same                                     | a new session key
+ *   data              | the newest session key of this conversation, | the frame keeps its key
+ *                     | else any other of the file                   |
  *
  * On a second look at a frame all session keys of the file are known, also later ones: one response
  * anywhere in the capture is enough.
@@ -31,9 +31,6 @@ enum {
      * targets than this is still read from front to back. */
     SESSIONS_TRIED = 32,
     KEY_LINE_MAX = 256, /* of a key file: a port, a key and a remark */
-    /* Of a decryption secrets block: "KDNK". The registry of the pcapng format has no number for
-     * KDNET; this one is ours, of the form that it gives to others. */
-    SECRETS_TYPE_KDNET = 0x4b444e4b,
 };
 
 static int proto_kdnet = -1;
@@ -52,22 +49,23 @@ static int ett_kdnet = -1, ett_payload = -1;
     X(PAD_SIZE, "kdnet.padding_length", "Length of the padding", FT_UINT8, BASE_DEC, NULL)         \
     X(PADDING, "kdnet.padding", "Padding", FT_BYTES, BASE_NONE, NULL)                              \
     X(PAYLOAD, "kdnet.payload", "Payload", FT_BYTES, BASE_NONE, NULL)                              \
-    X(FIRST, "kdnet.control.first", "First byte", FT_UINT8, BASE_DEC, NULL)                        \
-    X(KIND, "kdnet.control.kind", "Kind", FT_UINT8, BASE_DEC, VALS(kinds))                         \
-    X(CLIENT_KEY, "kdnet.control.client_key", "Client key", FT_BYTES, BASE_NONE, NULL)             \
-    X(HOST_KEY, "kdnet.control.host_key", "Host key", FT_BYTES, BASE_NONE, NULL)                   \
-    X(SOURCE, "kdnet.control.source", "Source address", FT_IPv6, BASE_NONE, NULL)                  \
-    X(SOURCE_PORT, "kdnet.control.source_port", "Source port", FT_UINT16, BASE_DEC, NULL)          \
-    X(DESTINATION, "kdnet.control.destination", "Destination address", FT_IPv6, BASE_NONE, NULL)   \
-    X(DESTINATION_PORT, "kdnet.control.destination_port", "Destination port", FT_UINT16, BASE_DEC, \
+    X(CONTROL_first, "kdnet.control.first", "First byte", FT_UINT8, BASE_DEC, NULL)                \
+    X(CONTROL_kind, "kdnet.control.kind", "Kind", FT_UINT8, BASE_DEC, VALS(kinds))                 \
+    X(CONTROL_client_key, "kdnet.control.client_key", "Client key", FT_BYTES, BASE_NONE, NULL)     \
+    X(CONTROL_host_key, "kdnet.control.host_key", "Host key", FT_BYTES, BASE_NONE, NULL)           \
+    X(CONTROL_source, "kdnet.control.source", "Source address", FT_IPv6, BASE_NONE, NULL)          \
+    X(CONTROL_source_port, "kdnet.control.source_port", "Source port", FT_UINT16, BASE_DEC, NULL)  \
+    X(CONTROL_destination, "kdnet.control.destination", "Destination address", FT_IPv6, BASE_NONE, \
       NULL)                                                                                        \
-    X(HOST, "kdnet.control.host", "Address of the debugger it is bound to", FT_IPv6, BASE_NONE,    \
-      NULL)                                                                                        \
-    X(HOST_PORT, "kdnet.control.host_port", "Port of the debugger it is bound to", FT_UINT16,      \
+    X(CONTROL_destination_port, "kdnet.control.destination_port", "Destination port", FT_UINT16,   \
       BASE_DEC, NULL)                                                                              \
-    X(ZEROS, "kdnet.control.zeros", "Zeros", FT_BYTES, BASE_NONE, NULL)                            \
-    X(CHECK_ZEROS, "kdnet.check.zeros", "Zeros", FT_BYTES, BASE_NONE, NULL)                        \
-    X(CHECK_HOST, "kdnet.check.host", "Debugger's address", FT_IPv4, BASE_NONE, NULL)              \
+    X(CONTROL_host, "kdnet.control.host", "Address of the debugger it is bound to", FT_IPv6,       \
+      BASE_NONE, NULL)                                                                             \
+    X(CONTROL_host_port, "kdnet.control.host_port", "Port of the debugger it is bound to",         \
+      FT_UINT16, BASE_DEC, NULL)                                                                   \
+    X(CONTROL_zeros, "kdnet.control.zeros", "Zeros", FT_BYTES, BASE_NONE, NULL)                    \
+    X(CHECK_zeros, "kdnet.check.zeros", "Zeros", FT_BYTES, BASE_NONE, NULL)                        \
+    X(CHECK_host, "kdnet.check.host", "Debugger's address", FT_IPv4, BASE_NONE, NULL)              \
     X(SESSION_IN, "kdnet.session_in", "Session key made in", FT_FRAMENUM, BASE_NONE, NULL)
 
 static const value_string channels[] = {
@@ -105,13 +103,33 @@ enum {
 };
 static expert_field expert_of[EXPERT_COUNT];
 
-/* ---- control keys ---- */
+/* ---- keys ---- */
 
-struct control_key {
-    guint port; /* 0: any */
+struct known_key {
+    guint port;    /* a control key: of which datagrams; 0: any */
+    guint32 frame; /* a session key: of the response that made it */
     struct kdnet_key key;
     struct kdnet_crypto *crypto;
 };
+
+static struct known_key *key_at(GArray *keys, guint index)
+{
+    return &g_array_index(keys, struct known_key, index);
+}
+
+/* Wipes all of them; the list is made when there is none. */
+static void forget_all(GArray **keys)
+{
+    if (!*keys)
+        *keys = g_array_new(FALSE, TRUE, sizeof(struct known_key));
+    for (guint i = 0; i < (*keys)->len; i++) {
+        kdnet_crypto_close(key_at(*keys, i)->crypto);
+        kdnet_key_wipe(&key_at(*keys, i)->key);
+    }
+    g_array_set_size(*keys, 0);
+}
+
+/* ---- control keys ---- */
 
 /* A line of the table in the preferences. */
 struct key_entry {
@@ -119,7 +137,7 @@ struct key_entry {
     char *key;
 };
 
-static GArray *control_keys; /* struct control_key; from the preferences and files */
+static GArray *control_keys; /* struct known_key; from the preferences and files */
 static GString *key_problem; /* what is wrong with a key; empty: nothing */
 static const char *key_text, *key_file;
 static struct key_entry *key_entries;
@@ -132,7 +150,7 @@ UAT_CSTRING_CB_DEF(key_entries, key, struct key_entry)
 static bool known_key(const struct kdnet_key *key, guint port)
 {
     for (guint i = 0; i < control_keys->len; i++) {
-        const struct control_key *known = &g_array_index(control_keys, struct control_key, i);
+        const struct known_key *known = key_at(control_keys, i);
         if (known->port == port && !memcmp(&known->key, key, sizeof(*key)))
             return true;
     }
@@ -141,7 +159,7 @@ static bool known_key(const struct kdnet_key *key, guint port)
 
 static void add_key(const char *text, guint port, const char *where)
 {
-    struct control_key key = {.port = port};
+    struct known_key key = {.port = port};
     const char *problem = NULL;
     if (kdnet_key_parse(&key.key, text, &problem) < 0) {
         if (!key_problem->len)
@@ -152,8 +170,8 @@ static void add_key(const char *text, guint port, const char *where)
         g_array_append_val(control_keys, key);
 }
 
-/* Keys between blanks, commas or lines; a number alone is the port of the key behind it; '#' and
- * what follows it is a remark. */
+/* Keys between blanks, commas or lines, with or without "key=" as in capture files; a number alone
+ * is the port of the key behind it; '#' and what follows it is a remark. */
 static void add_keys(const char *text, const char *where)
 {
     gchar **lines = g_strsplit_set(text, "\r\n", -1);
@@ -171,7 +189,8 @@ static void add_keys(const char *text, const char *where)
                 port = (guint)g_ascii_strtoull(*word, NULL, 10);
                 continue;
             }
-            add_key(*word, port, where);
+            bool named = g_str_has_prefix(*word, KDNET_SECRETS_KEY);
+            add_key(*word + (named ? strlen(KDNET_SECRETS_KEY) : 0), port, where);
             port = 0;
         }
         g_strfreev(words);
@@ -192,26 +211,13 @@ static void add_key_file(const char *path)
     g_free(text);
 }
 
-static void forget_keys(void)
-{
-    for (guint i = 0; control_keys && i < control_keys->len; i++) {
-        struct control_key *key = &g_array_index(control_keys, struct control_key, i);
-        kdnet_crypto_close(key->crypto);
-        kdnet_key_wipe(&key->key);
-    }
-    if (control_keys)
-        g_array_set_size(control_keys, 0);
-}
-
 /* Preferences were read or changed. */
 static void read_keys(void)
 {
-    if (!control_keys)
-        control_keys = g_array_new(FALSE, TRUE, sizeof(struct control_key));
     if (!key_problem)
         key_problem = g_string_new(NULL);
     g_string_truncate(key_problem, 0);
-    forget_keys();
+    forget_all(&control_keys);
     for (guint i = 0; i < key_entry_count; i++)
         add_key(key_entries[i].key, key_entries[i].port, "in the table of keys");
     if (key_text)
@@ -234,25 +240,11 @@ static void read_secrets(const void *secrets, unsigned size)
 
 /* ---- session keys ---- */
 
-struct session_key {
-    guint32 frame; /* of the response */
-    struct kdnet_key key;
-    struct kdnet_crypto *crypto;
-};
-
-static GArray *session_keys; /* struct session_key; of the open file */
+static GArray *session_keys; /* struct known_key; of the open file */
 
 static void forget_sessions(void)
 {
-    for (guint i = 0; session_keys && i < session_keys->len; i++) {
-        struct session_key *session = &g_array_index(session_keys, struct session_key, i);
-        kdnet_crypto_close(session->crypto);
-        kdnet_key_wipe(&session->key);
-    }
-    if (session_keys)
-        g_array_set_size(session_keys, 0);
-    else
-        session_keys = g_array_new(FALSE, TRUE, sizeof(struct session_key));
+    forget_all(&session_keys);
 }
 
 struct kdnet_conversation {
@@ -284,11 +276,11 @@ static struct kdnet_conversation *kdnet_conversation_of(packet_info *pinfo)
 static void add_session(struct kdnet_conversation *conversation, packet_info *pinfo,
                         const struct kdnet_key *control, const struct kdnet_datagram *datagram)
 {
-    struct session_key session = {.frame = pinfo->num};
+    struct known_key session = {.frame = pinfo->num};
     if (kdnet_session_key(&session.key, control, datagram->payload, datagram->payload_size) < 0)
         return;
     for (guint i = 0; i < session_keys->len; i++) {
-        struct session_key *known = &g_array_index(session_keys, struct session_key, i);
+        struct known_key *known = key_at(session_keys, i);
         if (!memcmp(&known->key, &session.key, sizeof(session.key)))
             return;
     }
@@ -325,11 +317,10 @@ static bool open_control(struct kdnet_conversation *conversation, packet_info *p
     if (conversation->generation != key_generation)
         conversation->control = 0;
     guint first = conversation->control;
-    if (first &&
-        opens(opened, g_array_index(control_keys, struct control_key, first - 1).crypto, first))
+    if (first && opens(opened, key_at(control_keys, first - 1)->crypto, first))
         return true;
     for (guint i = 0; i < control_keys->len; i++) {
-        const struct control_key *key = &g_array_index(control_keys, struct control_key, i);
+        const struct known_key *key = key_at(control_keys, i);
         if (key->port && key->port != pinfo->srcport && key->port != pinfo->destport)
             continue;
         if (!opens(opened, key->crypto, i + 1))
@@ -346,11 +337,10 @@ static bool open_data(struct kdnet_conversation *conversation, const struct kdne
 {
     guint likely = frame->key ? frame->key : conversation->session;
     if (likely && likely <= session_keys->len &&
-        opens(opened, g_array_index(session_keys, struct session_key, likely - 1).crypto, likely))
+        opens(opened, key_at(session_keys, likely - 1)->crypto, likely))
         return true;
     for (guint i = session_keys->len, tries = 0; i > 0 && tries < SESSIONS_TRIED; i--, tries++) {
-        if (i != likely &&
-            opens(opened, g_array_index(session_keys, struct session_key, i - 1).crypto, i))
+        if (i != likely && opens(opened, key_at(session_keys, i - 1)->crypto, i))
             return true;
     }
     return false;
@@ -388,8 +378,7 @@ static bool open_datagram(struct kdnet_conversation *conversation, packet_info *
     frame->key = opened->key;
     frame->generation = key_generation;
     if (control && opened->datagram.from_debugger) {
-        const struct kdnet_key *key =
-            &g_array_index(control_keys, struct control_key, opened->key - 1).key;
+        const struct kdnet_key *key = &key_at(control_keys, opened->key - 1)->key;
         add_session(conversation, pinfo, key, &opened->datagram);
     }
     if (!PINFO_FD_VISITED(pinfo))
@@ -403,42 +392,24 @@ struct layout {
     int field, size;
 };
 
-/* What a control payload is made of, in order; ports are big-endian. The last one is all the rest.
- */
-static const struct layout poke_layout[] = {
-    {FIELD_FIRST, 1},
-    {FIELD_KIND, 1},
-    {FIELD_CLIENT_KEY, 32},
-    {FIELD_SOURCE, 16},
-    {FIELD_SOURCE_PORT, 2},
-    {FIELD_DESTINATION, 16},
-    {FIELD_DESTINATION_PORT, 2},
-    {FIELD_HOST, 16},
-    {FIELD_HOST_PORT, 2},
-    {FIELD_ZEROS, -1},
-};
-static const struct layout response_layout[] = {
-    {FIELD_FIRST, 1},     {FIELD_KIND, 1},   {FIELD_CLIENT_KEY, 32},
-    {FIELD_HOST_KEY, 32}, {FIELD_ZEROS, -1},
-};
-static const struct layout unknown_layout[] = {{FIELD_PAYLOAD, -1}};
+/* What a payload is made of, in order. The last one has all the rest. */
+#define CONTROL_FIELD(name, offset, size) {FIELD_CONTROL_##name, size},
+#define CHECK_FIELD(name, offset, size)   {FIELD_CHECK_##name, size},
+static const struct layout poke_layout[] = {KDNET_POKE_MAP(CONTROL_FIELD){0, 0}};
+static const struct layout response_layout[] = {KDNET_RESPONSE_MAP(CONTROL_FIELD){0, 0}};
+static const struct layout check_layout[] = {KDNET_CHECK_MAP(CHECK_FIELD){0, 0}};
+static const struct layout unknown_layout[] = {{0, 0}};
 
 static void add_layout(proto_tree *tree, tvbuff_t *tvb, int at, int size,
-                       const struct layout *layout)
+                       const struct layout *layout, guint encoding)
 {
-    for (; size > 0; layout++) {
-        bool last = layout->size < 0;
-        int take = last ? size : layout->size;
-        if (take > size) {
-            proto_tree_add_item(tree, hf[FIELD_PAYLOAD], tvb, at, size, ENC_NA);
-            return;
-        }
-        proto_tree_add_item(tree, hf[layout->field], tvb, at, take, ENC_BIG_ENDIAN);
-        at += take;
-        size -= take;
-        if (last)
-            return;
+    for (; layout->size && layout->size <= size; layout++) {
+        proto_tree_add_item(tree, hf[layout->field], tvb, at, layout->size, encoding);
+        at += layout->size;
+        size -= layout->size;
     }
+    if (size > 0)
+        proto_tree_add_item(tree, hf[FIELD_PAYLOAD], tvb, at, size, ENC_NA);
 }
 
 static void add_control(proto_tree *tree, tvbuff_t *tvb, packet_info *pinfo, int at, int size,
@@ -458,7 +429,7 @@ static void add_control(proto_tree *tree, tvbuff_t *tvb, packet_info *pinfo, int
     } else {
         col_add_fstr(pinfo->cinfo, COL_INFO, "control, kind %d, %d bytes", kind, size);
     }
-    add_layout(tree, tvb, at, size, layout);
+    add_layout(tree, tvb, at, size, layout, ENC_BIG_ENDIAN);
 }
 
 /* The first data datagram of a target's session: not a KD packet. */
@@ -471,10 +442,8 @@ static bool is_connection_check(const struct kdnet_datagram *datagram)
 
 static void add_connection_check(proto_tree *tree, tvbuff_t *tvb, packet_info *pinfo, int at)
 {
-    int zeros = KDNET_CONNECTION_CHECK_SIZE - 4;
     col_set_str(pinfo->cinfo, COL_INFO, "connection check: the target's session begins");
-    proto_tree_add_item(tree, hf[FIELD_CHECK_ZEROS], tvb, at, zeros, ENC_NA);
-    proto_tree_add_item(tree, hf[FIELD_CHECK_HOST], tvb, at + zeros, 4, ENC_LITTLE_ENDIAN);
+    add_layout(tree, tvb, at, KDNET_CONNECTION_CHECK_SIZE, check_layout, ENC_LITTLE_ENDIAN);
 }
 
 /* ---- a datagram ---- */
@@ -492,7 +461,7 @@ static void add_plain(proto_tree *tree, proto_tree *root, tvbuff_t *tvb, packet_
     proto_tree_add_uint(tree, hf[FIELD_DIRECTION], plain, 7, 1, datagram->from_debugger);
     proto_tree_add_uint(tree, hf[FIELD_PAD_SIZE], plain, 7, 1, whole - (guint)(at + size));
     if (datagram->channel == KDNET_DATA) {
-        guint32 frame = g_array_index(session_keys, struct session_key, opened->key - 1).frame;
+        guint32 frame = key_at(session_keys, opened->key - 1)->frame;
         proto_item_set_generated(
             proto_tree_add_uint(tree, hf[FIELD_SESSION_IN], plain, 0, 0, frame));
     }
@@ -643,7 +612,7 @@ void kdnet_register(void)
     register_init_routine(forget_sessions);
     kdnet_handle = register_dissector("kdnet", dissect_kdnet, proto_kdnet);
 #if WIRESHARK_AT_LEAST(4, 4)
-    secrets_register_type(SECRETS_TYPE_KDNET, read_secrets);
+    secrets_register_type(KDNET_SECRETS_TYPE, read_secrets);
 #endif
 }
 

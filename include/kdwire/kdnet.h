@@ -68,6 +68,42 @@ enum {
     KDNET_VERSION_DEFAULT = 4, /* what we say as a target: the best known one */
 };
 
+/*
+ * What control payloads and the connection check are made of: X(name, offset, size in bytes). Ports
+ * are big-endian, IPv6 addresses as in kdnet_address, the check's IPv4 address is little-endian.
+ * The short poke ends behind the client key.
+ */
+#define KDNET_POKE_MAP(X)                                                                          \
+    X(first, 0, 1)                                                                                 \
+    X(kind, 1, 1)                                                                                  \
+    X(client_key, 2, 32)                                                                           \
+    X(source, 34, 16)                                                                              \
+    X(source_port, 50, 2)                                                                          \
+    X(destination, 52, 16)                                                                         \
+    X(destination_port, 68, 2)                                                                     \
+    X(host, 70, 16)                                                                                \
+    X(host_port, 86, 2)                                                                            \
+    X(zeros, 88, 256)
+
+#define KDNET_RESPONSE_MAP(X)                                                                      \
+    X(first, 0, 1)                                                                                 \
+    X(kind, 1, 1)                                                                                  \
+    X(client_key, 2, 32)                                                                           \
+    X(host_key, 34, 32)                                                                            \
+    X(zeros, 66, 256)
+
+#define KDNET_CHECK_MAP(X)                                                                         \
+    X(zeros, 0, 8)                                                                                 \
+    X(host, 8, 4)
+
+/*
+ * Keys inside a capture file: a pcapng decryption secrets block of this type ("KDNT"; none is
+ * registered for KDNET, others skip what they do not know). Its text has one key on a line:
+ * "key=w.x.y.z".
+ */
+#define KDNET_SECRETS_TYPE 0x4B444E54u
+#define KDNET_SECRETS_KEY  "key="
+
 #define KDNET_MAGIC        "MDBG"
 #define KDNET_SEQUENCE_MAX ((UINT64_C(1) << 56) - 1)
 

@@ -30,9 +30,6 @@ enum {
     PCAPNG_FLAGS_OUTBOUND = 2,
 };
 
-/* Type of our secrets block. None is registered for KDNET; others skip what they do not know. */
-#define PCAPNG_SECRETS_KDNET 0x4B444E54u /* "KDNT" */
-
 /* classic pcap */
 #define PCAP_MAGIC_US 0xA1B2C3D4u
 #define PCAP_MAGIC_NS 0xA1B23C4Du

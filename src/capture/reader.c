@@ -26,6 +26,7 @@
 #include "capture/format.h"
 #include "capture/tcp.h"
 #include "kdwire/error.h"
+#include "kdwire/kdnet.h"
 #include "kdwire/wire.h"
 
 enum {
@@ -384,7 +385,7 @@ static int read_section(struct capture_reader *reader, const uint8_t *body, size
 /* Secrets of other kinds are none of our business, and none is worth refusing the file. */
 static int read_secrets(struct capture_reader *reader, const uint8_t *body, size_t size)
 {
-    if (size < 8 || get32(reader, body) != PCAPNG_SECRETS_KDNET)
+    if (size < 8 || get32(reader, body) != KDNET_SECRETS_TYPE)
         return KD_OK;
     size_t length = get32(reader, body + 4);
     if (length > size - 8 || length >= sizeof(reader->secret))

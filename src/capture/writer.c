@@ -12,6 +12,7 @@
 
 #include "capture/format.h"
 #include "kdwire/error.h"
+#include "kdwire/kdnet.h"
 #include "kdwire/wire.h"
 
 /* Bytes written so far; once something does not fit, nothing more is written. */
@@ -188,7 +189,7 @@ static void secrets(struct out *out, const char *secret)
 {
     size_t block = block_begin(out, PCAPNG_DECRYPTION_SECRETS);
     size_t size = text_size(secret);
-    out_u32(out, PCAPNG_SECRETS_KDNET);
+    out_u32(out, KDNET_SECRETS_TYPE);
     out_u32(out, (uint32_t)size);
     out_bytes(out, secret, size);
     out_pad(out, size);

@@ -458,7 +458,7 @@ static int use_key(struct decoder *decoder, struct kdnet_key *key)
 /* The first key that the recording brings along. */
 static void use_recorded_key(struct decoder *decoder)
 {
-    static const char name[] = "key=";
+    static const char name[] = KDNET_SECRETS_KEY;
     const char *secret = capture_reader_secret(decoder->reader);
     char text[CAPTURE_SECRET_MAX];
     struct kdnet_key key;

@@ -15,8 +15,9 @@ static const char *secret_of(const struct relay_config *config, char secret[CAPT
     for (int i = 0; i < 2; i++) {
         char text[KDNET_KEY_TEXT_MAX];
         if (config->ends[i].has_key)
-            size += (size_t)snprintf(secret + size, CAPTURE_SECRET_MAX - size, "key=%s\n",
-                                     kdnet_key_text(&config->ends[i].key, text));
+            size +=
+                (size_t)snprintf(secret + size, CAPTURE_SECRET_MAX - size, KDNET_SECRETS_KEY "%s\n",
+                                 kdnet_key_text(&config->ends[i].key, text));
     }
     return secret;
 }

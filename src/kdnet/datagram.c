@@ -17,15 +17,20 @@ enum {
     AT_PAYLOAD = KDNET_CLEAR_SIZE + KDNET_DATA_HEADER_SIZE,
     FROM_DEBUGGER = 0x80,
     PADDING_MASK = 0x0F,
-
-    /* in a poke; a response has its two keys at the same places */
-    AT_CLIENT_KEY = 2,
-    AT_SOURCE = 34,
-    AT_DESTINATION = 52,
-    AT_HOST = 70,
-    AT_HOST_KEY = 34,
     IP_SIZE = 16,
 };
+
+enum {
+#define POKE_AT(name, offset, size) POKE_##name = (offset), POKE_##name##_end = (offset) + (size),
+#define RESPONSE_AT(name, offset, size)                                                            \
+    RESPONSE_##name = (offset), RESPONSE_##name##_end = (offset) + (size),
+    KDNET_POKE_MAP(POKE_AT) KDNET_RESPONSE_MAP(RESPONSE_AT)
+};
+
+_Static_assert((int)POKE_zeros_end == KDNET_POKE_SIZE &&
+                   (int)RESPONSE_zeros_end == KDNET_RESPONSE_SIZE &&
+                   (int)POKE_client_key_end == KDNET_POKE_SIZE_SHORT,
+               "the maps cover the payloads");
 
 struct kdnet_crypto {
     gcry_cipher_hd_t ciphers[2]; /* by channel */
@@ -293,11 +298,11 @@ int kdnet_poke_get(struct kdnet_poke *poke, const uint8_t *payload, size_t size)
     if ((size != KDNET_POKE_SIZE && size != KDNET_POKE_SIZE_SHORT) ||
         payload[0] != KDNET_CONTROL_FIRST || payload[1] != KDNET_POKE)
         return KD_E_FORMAT;
-    memcpy(poke->client_key, payload + AT_CLIENT_KEY, KDNET_KEY_SIZE);
+    memcpy(poke->client_key, payload + POKE_client_key, KDNET_KEY_SIZE);
     if (size == KDNET_POKE_SIZE) {
-        get_address(&poke->source, payload + AT_SOURCE);
-        get_address(&poke->destination, payload + AT_DESTINATION);
-        get_address(&poke->host, payload + AT_HOST);
+        get_address(&poke->source, payload + POKE_source);
+        get_address(&poke->destination, payload + POKE_destination);
+        get_address(&poke->host, payload + POKE_host);
     }
     return KD_OK;
 }
@@ -307,10 +312,10 @@ void kdnet_poke_put(uint8_t payload[KDNET_POKE_SIZE], const struct kdnet_poke *p
     memset(payload, 0, KDNET_POKE_SIZE);
     payload[0] = KDNET_CONTROL_FIRST;
     payload[1] = KDNET_POKE;
-    memcpy(payload + AT_CLIENT_KEY, poke->client_key, KDNET_KEY_SIZE);
-    put_address(payload + AT_SOURCE, &poke->source);
-    put_address(payload + AT_DESTINATION, &poke->destination);
-    put_address(payload + AT_HOST, &poke->host);
+    memcpy(payload + POKE_client_key, poke->client_key, KDNET_KEY_SIZE);
+    put_address(payload + POKE_source, &poke->source);
+    put_address(payload + POKE_destination, &poke->destination);
+    put_address(payload + POKE_host, &poke->host);
 }
 
 void kdnet_response_put(uint8_t payload[KDNET_RESPONSE_SIZE],
@@ -320,8 +325,8 @@ void kdnet_response_put(uint8_t payload[KDNET_RESPONSE_SIZE],
     memset(payload, 0, KDNET_RESPONSE_SIZE);
     payload[0] = KDNET_CONTROL_FIRST;
     payload[1] = KDNET_RESPONSE;
-    memcpy(payload + AT_CLIENT_KEY, client_key, KDNET_KEY_SIZE);
-    memcpy(payload + AT_HOST_KEY, host_key, KDNET_KEY_SIZE);
+    memcpy(payload + RESPONSE_client_key, client_key, KDNET_KEY_SIZE);
+    memcpy(payload + RESPONSE_host_key, host_key, KDNET_KEY_SIZE);
 }
 
 const uint8_t *kdnet_response_client_key(const uint8_t *payload, size_t size)
@@ -329,5 +334,5 @@ const uint8_t *kdnet_response_client_key(const uint8_t *payload, size_t size)
     if (size != KDNET_RESPONSE_SIZE || payload[0] != KDNET_CONTROL_FIRST ||
         payload[1] != KDNET_RESPONSE)
         return NULL;
-    return payload + AT_CLIENT_KEY;
+    return payload + RESPONSE_client_key;
 }

@@ -871,10 +871,38 @@ local net = {
     pad_size = ProtoField.uint8("kdnet.padding_length", "Length of the padding"),
     padding = ProtoField.bytes("kdnet.padding", "Padding"),
     payload = ProtoField.bytes("kdnet.payload", "Payload"),
-    kind = ProtoField.uint8("kdnet.control.kind", "Kind", base.DEC, {"poke", "response"}),
 }
 local net_fields = {}
 for _, field in pairs(net) do net_fields[#net_fields + 1] = field end
+
+-- The fields of payloads that are not KD, by their names.
+local function layout_fields(prefix, titles, into, ...)
+    for _, layout in ipairs({...}) do
+        for _, part in ipairs(layout) do
+            local filter, title = prefix .. part.name, titles[part.name] or part.name
+            if part.name == "kind" then
+                into.kind = into.kind or
+                    ProtoField.uint8(filter, title, base.DEC, {"poke", "response"})
+            elseif not into[part.name] then
+                into[part.name] = part.size == 1 and ProtoField.uint8(filter, title) or
+                    part.size == 2 and ProtoField.uint16(filter, title) or
+                    part.size == 4 and ProtoField.ipv4(filter, title) or
+                    part.size == 16 and ProtoField.ipv6(filter, title) or
+                    ProtoField.bytes(filter, title)
+            end
+        end
+    end
+    for _, field in pairs(into) do net_fields[#net_fields + 1] = field end
+    return into
+end
+local control_fields = layout_fields("kdnet.control.", {
+    first = "First byte", kind = "Kind", client_key = "Client key", host_key = "Host key",
+    source = "Source address", source_port = "Source port", destination = "Destination address",
+    destination_port = "Destination port", host = "Address of the debugger it is bound to",
+    host_port = "Port of the debugger it is bound to", zeros = "Zeros"}, {}, poke_layout,
+    response_layout)
+local check_fields = layout_fields("kdnet.check.", {
+    zeros = "Zeros", host = "Debugger's address"}, {}, check_layout)
 kdnet.fields = net_fields
 local no_cipher = ProtoExpert.new("kdnet.expert.no_cipher", "This Wireshark's Lua has no cipher: " ..
     "decryption needs Wireshark 4.6, the module luagcrypt, or kdwire's plugin",
@@ -1046,6 +1074,23 @@ local function learn_response(frame)
                                        session = {modules = {}, is_base = is_base}}
 end
 
+local function layout_size(layout)
+    local size = 0
+    for _, part in ipairs(layout) do size = size + part.size end
+    return size
+end
+
+-- SIZE bytes of payload at byte 8 of PLAIN, as far as they go.
+local function add_layout(own, plain, size, layout, fields, how)
+    local at = 8
+    for _, part in ipairs(layout) do
+        if at - 8 + part.size > size then return end
+        local swap = how == "add_le" and part.size <= 4
+        own[swap and "add_le" or "add"](own, fields[part.name], plain(at, part.size))
+        at = at + part.size
+    end
+end
+
 local function show_plain(frame, pinfo, own, root, channel)
     local plain = ByteArray.new(frame.plain, true):tvb("Decrypted KDNET")
     local last = plain(7, 1):uint()
@@ -1056,13 +1101,20 @@ local function show_plain(frame, pinfo, own, root, channel)
     own:add(net.pad_size, plain(7, 1), pad)
     if pad > 0 then own:add(net.padding, plain(8 + size, pad)) end
     if size <= 0 then return end
-    if channel == 1 then
-        if size >= 2 then own:add(net.kind, plain(9, 1)) end
+    local kind = channel == 1 and size >= 2 and plain(8, 1):uint() == 1 and plain(9, 1):uint()
+    if channel == 1 and kind == 2 and size == layout_size(response_layout) then
+        add_layout(own, plain, size, response_layout, control_fields, "add")
+        pinfo.cols.info = "response to a poke: a session begins"
+    elseif channel == 1 and kind == 1 and (size == layout_size(poke_layout) or size == 34) then
+        add_layout(own, plain, size, poke_layout, control_fields, "add")
+        pinfo.cols.info = "poke: the target is there"
+    elseif channel == 1 then
         own:add(net.payload, plain(8, size))
-        pinfo.cols.info = size >= 2 and plain(9, 1):uint() == 2 and "response to a poke" or "poke"
-    elseif size == 12 and not from_debugger then
-        own:add(net.payload, plain(8, size))
-        pinfo.cols.info = "connection check"
+        pinfo.cols.info = "control"
+    elseif size == layout_size(check_layout) and not from_debugger and
+        plain(8, 8):raw() == ("\0"):rep(8) then
+        add_layout(own, plain, size, check_layout, check_fields, "add_le")
+        pinfo.cols.info = "connection check: the target's session begins"
     else
         show_all(plain(8, size):tvb(), pinfo, root, {
             trailer = false, session = frame.session,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "kdwire/decode.h"
+#include "kdwire/kdnet.h"
 #include "kdwire/protocol.h"
 
 static const char *format_name(uint8_t format)
@@ -56,6 +57,30 @@ static void print_types(void)
                kd_fixed_size((uint16_t)type));
 }
 
+static void print_layout(const char *name, size_t number, const char *field, int size)
+{
+    if (!number)
+        printf("local %s = {", name);
+    printf("{name=\"%s\", size=%d},", field, size);
+}
+
+/* The payloads of KDNET that are not KD. */
+static void print_layouts(void)
+{
+    size_t number = 0;
+#define POKE_FIELD(name, offset, size)     print_layout("poke_layout", number++, #name, size);
+#define RESPONSE_FIELD(name, offset, size) print_layout("response_layout", number++, #name, size);
+#define CHECK_FIELD(name, offset, size)    print_layout("check_layout", number++, #name, size);
+    KDNET_POKE_MAP(POKE_FIELD)
+    printf("}\n");
+    number = 0;
+    KDNET_RESPONSE_MAP(RESPONSE_FIELD)
+    printf("}\n");
+    number = 0;
+    KDNET_CHECK_MAP(CHECK_FIELD)
+    printf("}\n");
+}
+
 int main(void)
 {
     printf("local structures, apis, types = {}, {}, {}\n");
@@ -68,5 +93,6 @@ int main(void)
     for (unsigned kind = 0; kind <= KD_DATA_TRACE; kind++)
         printf("\"%s\",", kd_data_kind_name((uint8_t)kind));
     printf("}\n");
+    print_layouts();
     return 0;
 }
