@@ -26,6 +26,9 @@ enum {
     LOAD_PATH_MAX =
         1024, /* bytes of a module's path that are looked at: Windows' longest is shorter */
     MODULE_NAME_MAX = 96, /* what is kept of a module's file name: leaves room for the offset */
+    /* How far modules below an address are looked at, two steps for each: that which covers it may
+     * have come where many small ones were before. */
+    MODULE_STEPS = 128,
 };
 
 /* A module that came, or that went. The list only grows, so a packet sees its own past by a count.
@@ -60,6 +63,7 @@ struct kd_session {
     guint32 number;
     const struct kd_decode_session *decode;
     GArray *modules;            /* struct module_event */
+    GTree *module_order;        /* their struct module_key, by base and then by time */
     const struct kd_past *past; /* of the packet before, or NULL */
     struct sent sent[2];
     struct pending pending[PENDING_MAX];
@@ -67,11 +71,26 @@ struct kd_session {
     guint16 repeats;
 };
 
-static ws_bool free_modules(wmem_allocator_t *allocator, wmem_cb_event_t event, void *modules)
+struct module_key {
+    guint64 base;
+    guint32 index; /* in `modules` */
+};
+
+static gint compare_keys(gconstpointer a, gconstpointer b)
 {
+    const struct module_key *one = a, *other = b;
+    if (one->base != other->base)
+        return one->base < other->base ? -1 : 1;
+    return one->index == other->index ? 0 : one->index < other->index ? -1 : 1;
+}
+
+static ws_bool free_modules(wmem_allocator_t *allocator, wmem_cb_event_t event, void *of)
+{
+    struct kd_session *session = of;
     (void)allocator;
     (void)event;
-    g_array_free(modules, TRUE);
+    g_array_free(session->modules, TRUE);
+    g_tree_destroy(session->module_order);
     return FALSE;
 }
 
@@ -86,7 +105,8 @@ struct kd_session *kd_session_new(guint32 number)
     session->number = number;
     session->decode = wmem_new0(wmem_file_scope(), struct kd_decode_session);
     session->modules = g_array_new(FALSE, FALSE, sizeof(struct module_event));
-    wmem_register_callback(wmem_file_scope(), free_modules, session->modules);
+    session->module_order = g_tree_new(compare_keys);
+    wmem_register_callback(wmem_file_scope(), free_modules, session);
     return session;
 }
 
@@ -179,6 +199,44 @@ static void add_event(struct kd_session *session, guint64 base, guint64 size, co
     if (count && !memcmp(module_event(session, count - 1), &event, sizeof(event)))
         return; /* told again */
     g_array_append_val(session->modules, event);
+    struct module_key *key = wmem_new(wmem_file_scope(), struct module_key);
+    key->base = base;
+    key->index = count;
+    g_tree_insert(session->module_order, key, key);
+}
+
+/* The newest of the first COUNT events of modules at BASE or, if there is none, one of a module
+ * below it, however new; NULL: there is none, either. */
+static const struct module_event *event_at(const struct kd_session *session, guint64 base,
+                                           guint32 count)
+{
+    const struct module_key key = {.base = base, .index = count};
+    GTreeNode *next = g_tree_lower_bound(session->module_order, &key);
+    GTreeNode *node = next ? g_tree_node_previous(next) : g_tree_node_last(session->module_order);
+    return node ? module_event(session, ((struct module_key *)g_tree_node_key(node))->index) : NULL;
+}
+
+/* The module that begins closest below ADDRESS, covers it, and was there after the first COUNT
+ * events; or NULL. */
+static const struct module_event *module_at(const struct kd_session *session, guint64 address,
+                                            guint32 count)
+{
+    guint64 base = address;
+    for (unsigned steps = 0; steps < MODULE_STEPS; steps++) {
+        const struct module_event *event = event_at(session, base, count);
+        if (!event)
+            return NULL;
+        if (event->base != base) {
+            base = event->base; /* of which the newest is wanted */
+            continue;
+        }
+        if (event->size && address - base < event->size)
+            return event;
+        if ((base == address && !event->size) || !base)
+            return NULL;
+        base--;
+    }
+    return NULL;
 }
 
 static void learn_load_event(struct kd_session *session, const struct kd_item *item, guint32 state)
@@ -228,22 +286,13 @@ size_t kd_session_name_address(const struct kd_record *record, guint64 address, 
     if (!session)
         return 0;
     guint32 count = MIN(record->past->modules_seen, session->modules->len);
-    for (guint32 i = count; i-- > 0;) {
-        const struct module_event *event = module_event(session, i);
-        bool covers = event->size ? address - event->base < event->size : address == event->base;
-        if (!covers)
-            continue;
-        bool gone = !event->size;
-        for (guint32 later = i + 1; later < count && !gone; later++)
-            gone = module_event(session, later)->base == event->base;
-        if (gone)
-            continue;
-        int size = address == event->base ? g_snprintf(name, (gulong)room, "%s", event->name)
-                                          : g_snprintf(name, (gulong)room, "%s+0x%" PRIx64,
-                                                       event->name, address - event->base);
-        return size > 0 && (size_t)size < room ? (size_t)size : 0;
-    }
-    return 0;
+    const struct module_event *module = module_at(session, address, count);
+    if (!module)
+        return 0;
+    int size = address == module->base ? g_snprintf(name, (gulong)room, "%s", module->name)
+                                       : g_snprintf(name, (gulong)room, "%s+0x%" PRIx64,
+                                                    module->name, address - module->base);
+    return size > 0 && (size_t)size < room ? (size_t)size : 0;
 }
 
 /* ---- requests and replies ---- */

@@ -12,9 +12,10 @@ import xml.etree.ElementTree as xml
 
 import pytest
 
-from relay_ends import KDWIRE, Recording, blocks
-from wireshark_run import (CAPTURES, KEY, LUA, OWN_CAPTURES, PLUGIN, TcpTalk, Tshark, flatten, open_folder,
-                           packet, packets_of, pcapng, real_packets, udp, upper_pdu)
+from relay_ends import KDWIRE
+from test_kdnet import KEY as OWN_KEY, Relay, debug, kdnet_port, sim
+from wireshark_run import (CAPTURES, KEY, LUA, MUTATED, MUTATED_OPTIONS, OWN_CAPTURES, PLUGIN, TcpTalk,
+                           Tshark, cut, flatten, open_folder, packet, packets_of, pcapng, real_packets, recorded_packets, tshark_version, udp, upper_pdu)
 
 pytestmark = pytest.mark.skipif(not PLUGIN, reason="the plugin is not built")
 
@@ -236,34 +237,6 @@ def own_packets():
     return recorded_packets(OWN_CAPTURES / "session.pcapng")
 
 
-def recorded_packets(path):
-    """The good packets of a recording of kdwire, in order."""
-    packets = []
-    for block in blocks(path.read_bytes()):
-        if block.kind != 6:
-            continue
-        interface, _, _, size, _ = struct.unpack_from("<IIIII", block.body)
-        raw = Recording._strip_tags(block.body[20:20 + size])
-        if raw[:4] == b"iiii" or raw[:4] == b"0000" and sum(raw[16:-1]) == int.from_bytes(
-                raw[12:16], "little") and raw[-1] == 0xAA:
-            packets.append((raw, interface == 0))
-    return packets
-
-
-def cut(own_packets, seed, longest):
-    """The session as the two streams are read: pieces of any size, in the order of the wire."""
-    chance = random.Random(seed)
-    pieces, held = [], {True: b"", False: b""}
-    for raw, down in own_packets:
-        held[down] += raw
-        while held[down] and (chance.random() < 0.8 or len(held[down]) > 2000):
-            size = chance.randint(1, longest)
-            pieces.append((held[down][:size], down))
-            held[down] = held[down][size:]
-    pieces += [(rest, down) for down, rest in held.items() if rest]
-    return pieces
-
-
 def by_sender(packets):
     return [[p for p in packets if p["kd.direction"] == [way]] for way in ("1", "2")]
 
@@ -405,6 +378,26 @@ def test_keys_by_list_port_and_file(tshark, real, folder):
     assert poke_only(tshark, real, "-o", f"kdnet.key_file:{keys}")[0] == good
 
 
+def test_keys_inside_the_capture(tshark, tmp_path, monkeypatch):
+    """What `kdwire relay --record-key` puts into a file opens it, with no key set."""
+    monkeypatch.setenv("KDWIRE_KDNET_KEY", OWN_KEY)
+    wire = tmp_path / "wire.pcapng"
+    with Relay("tcp-listen:0", "kdnet-host:port=0", "--record-datagrams", f"{wire}",
+               "--record-key") as relay:
+        with sim(f"kdnet-target:host=127.0.0.1,port={kdnet_port(relay, 'target')}"):
+            relay.wait("up", "target")
+            debug(f"tcp:127.0.0.1:{relay.port('debugger')}", "r; qd")
+        relay.stop()
+    wire.chmod(0o644)
+    info = tshark.column(wire, "_ws.col.Info")
+    assert len(info) > 20
+    if tshark_version() < "4.4":
+        assert all("encrypted, no key is set" in line for line in info)
+        pytest.skip("before 4.4, Wireshark gives no plugin the secrets of a file")
+    assert set(tshark.column(wire, "kdnet.authentic")) <= {"1", "True"}
+    assert any("GetContext" in line for line in info)
+
+
 def test_a_response_late_in_the_capture_opens_what_came_before(tshark, real, folder):
     """Frame 2 is the response. With it behind the data, as after mergecap of parts in the wrong
     order, the second pass opens all."""
@@ -517,6 +510,24 @@ def test_modules_come_and_go(tshark, tmp_path):
         "", "a.sys", "a.sys+0x10", "", "a.sys", "", "b.sys", "b.sys"]
 
 
+def test_the_closest_module_below_an_address(tshark, lua, tmp_path):
+    """One module inside another, one that came where small ones were, and many loads of the same."""
+    def read(address):
+        return manipulate(READ, 0x80800000, struct.pack("<QI", address, 4)), True
+    small = [(load(b"small%d.sys" % n, 0x10000 + n * 0x100, 0x100), False) for n in range(40)]
+    gone = [(load(b"", 0x10000 + n * 0x100, 0, 1), False) for n in range(40)]
+    again = [(load(b"again.sys", 0x90000, 0x1000 + n), False) for n in range(300)]
+    path = records(tmp_path, *small, read(0x12710), *gone, read(0x12710),
+                   (load(b"outer.sys", 0xF000, 0x10000), False), read(0x12710),
+                   (load(b"inner.sys", 0x12000, 0x1000), False), read(0x12710), read(0x13010),
+                   *again, read(0x90010))
+    for program in (tshark, lua):
+        names = [where for what, where in zip(*program.columns(path, "kd.message", "kd.location"))
+                 if what == "ReadVirtualMemory"]
+        assert names == ["small39.sys+0x10", "", "outer.sys+0x3710", "inner.sys+0x710",
+                         "outer.sys+0x4010", "again.sys+0x10"]
+
+
 def test_x86_and_arm64_contexts_follow_the_machine(tshark, tmp_path):
     for machine, size, field in [(0x14C, 716, "kd.contextx86.eip"),
                                  (0xAA64, 912, "kd.contextarm64.pc"),
@@ -585,28 +596,13 @@ def test_conversations(tshark, real):
 
 def test_mutated_captures(tshark, tmp_path, own_packets):
     """Flipped, cut and doubled bytes: never a crash, and never Wireshark's own complaint about a
-    dissector that read too far."""
+    dissector that read too far. fuzz/tshark.py does more of it."""
     chance = random.Random(3)
-    mutated = []
-    for number in range(3000):
-        raw, down = own_packets[number % len(own_packets)]
-        data = bytearray(raw)
-        for _ in range(chance.randint(0, 4)):
-            data[chance.randrange(len(data))] = chance.randrange(256)
-        start, end = sorted((chance.randrange(len(data) + 1), chance.randrange(len(data) + 1)))
-        if chance.random() < 0.2:
-            data = data[start:end]
-        if len(data) >= 16 and chance.random() < 0.7:  # else a wrong checksum hides the body
-            size = min(len(data) - 17, 4000) if data[:4] == b"0000" else 0
-            if size > 0:
-                data[6:8] = struct.pack("<H", size)
-                data[12:16] = struct.pack("<I", sum(data[16:16 + size]))
-        name = chance.choice([b"kd", b"kd", b"kd_stream"])
-        mutated.append((upper_pdu(bytes(data), down, name), 0))
-    path = pcapng(tmp_path / "mutated.pcapng", LINK_UPPER_PDU, mutated)
-    for passes in (["-2"], []):
-        out = tshark.run("-r", path, *passes, "-V", "-z", "kd,stats")
-        assert "Malformed" not in out and "Dissector bug" not in out
+    for number, make in enumerate(MUTATED):
+        path = make(tmp_path / f"{number}.pcapng", own_packets, 1000, chance)
+        for passes in (["-2"], []):
+            out = tshark.run("-r", path, *passes, "-V", "-z", "kd,stats", *MUTATED_OPTIONS)
+            assert "Malformed" not in out and "Dissector bug" not in out
 
 
 # ---- the Lua dissector ----

@@ -5,11 +5,14 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import struct
 import subprocess
 import tempfile
+
+from relay_ends import Recording, blocks
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CAPTURES = pathlib.Path(os.environ.get("KDWIRE_CAPTURES", ROOT.parent / "shared/captures"))
@@ -221,3 +224,79 @@ def real_packets():
         raw = streams[columns[2]][start:start + size]
         packets.append((raw + (b"\xaa" if raw[:4] == b"0000" else b""), columns[2] == "H>T"))
     return packets
+
+
+def recorded_packets(path):
+    """The good packets of a recording of kdwire, in order."""
+    packets = []
+    for block in blocks(path.read_bytes()):
+        if block.kind != 6:
+            continue
+        interface, _, _, size, _ = struct.unpack_from("<IIIII", block.body)
+        raw = Recording._strip_tags(block.body[20:20 + size])
+        if raw[:4] == b"iiii" or raw[:4] == b"0000" and sum(raw[16:-1]) == int.from_bytes(
+                raw[12:16], "little") and raw[-1] == 0xAA:
+            packets.append((raw, interface == 0))
+    return packets
+
+
+def cut(own_packets, seed, longest):
+    """The session as the two streams are read: pieces of any size, in the order of the wire."""
+    chance = random.Random(seed)
+    pieces, held = [], {True: b"", False: b""}
+    for raw, down in own_packets:
+        held[down] += raw
+        while held[down] and (chance.random() < 0.8 or len(held[down]) > 2000):
+            size = chance.randint(1, longest)
+            pieces.append((held[down][:size], down))
+            held[down] = held[down][size:]
+    pieces += [(rest, down) for down, rest in held.items() if rest]
+    return pieces
+
+
+# ---- mutated captures ----
+
+def mutate(raw, chance):
+    """Flipped bytes, a piece, a wrong length; mostly with the sums right, else they hide the body."""
+    data = bytearray(raw)
+    for _ in range(chance.randint(0, 4)):
+        data[chance.randrange(len(data))] = chance.choice([0, 1, 0x7F, 0x80, 0xFF,
+                                                          chance.randrange(256)])
+    start, end = sorted((chance.randrange(len(data) + 1), chance.randrange(len(data) + 1)))
+    if chance.random() < 0.1:
+        data = data[start:end]
+    elif chance.random() < 0.1:
+        data[end:end] = data[start:end]
+    if len(data) >= 17 and chance.random() < 0.7:
+        size = min(len(data) - 17, 4000) if data[:4] == b"0000" else 0
+        if size > 0:
+            data[6:8] = struct.pack("<H", size)
+            data[12:16] = struct.pack("<I", sum(data[16:16 + size]))
+    return bytes(data)
+
+
+def mutated_records(path, packets, count, chance):
+    chosen = [packets[n % len(packets)] for n in range(chance.randrange(len(packets)), count)]
+    return pcapng(path, 252, [(upper_pdu(mutate(raw, chance), down,
+                                         chance.choice([b"kd", b"kd", b"kd_stream"])), 0)
+                              for raw, down in chosen])
+
+
+def mutated_datagrams(path, packets, count, chance):
+    chosen = [packets[n % len(packets)] for n in range(count)]
+    return pcapng(path, 101, [(udp(mutate(raw, chance), down), 0) for raw, down in chosen])
+
+
+def mutated_tcp(path, packets, count, chance):
+    """Also lost and repeated segments."""
+    talk = TcpTalk()
+    broken = [(mutate(packets[n % len(packets)][0], chance), packets[n % len(packets)][1])
+              for n in range(count)]
+    for piece, down in cut([one for one in broken if one[0]], chance.random(), 1400):
+        talk.send(piece, down)
+    records = [one for one in talk.records for _ in range(chance.choice([1] * 40 + [0, 2]))]
+    return pcapng(path, 101, records)
+
+
+MUTATED = (mutated_records, mutated_datagrams, mutated_tcp)
+MUTATED_OPTIONS = ["-d", "tcp.port==7001,kd", "-d", "udp.port==51111,kd"]

@@ -289,19 +289,22 @@ local function learn(session, packet, message)
     end
 end
 
+-- The module that begins closest below the address and covers it; of each base the newest event
+-- counts.
 local function module_name(state, address)
-    local modules = state.modules
+    local modules, known, best, best_delta = state.modules, {}, nil, nil
     for i = state.modules_seen, 1, -1 do
         local module = modules[i]
-        local delta = module.size > 0 and distance(address, module.base, module.size)
-        if not delta and module.size == 0 and address == module.base then return nil end
-        if delta then
-            for later = i + 1, state.modules_seen do
-                if modules[later].base == module.base then return nil end
-            end
-            return delta == 0 and module.name or ("%s+0x%x"):format(module.name, delta)
+        local base = tostring(module.base)
+        if not known[base] then
+            known[base] = true
+            if module.size == 0 and address == module.base then return nil end
+            local delta = module.size > 0 and distance(address, module.base, module.size)
+            if delta and (not best or delta < best_delta) then best, best_delta = module, delta end
         end
     end
+    if not best then return nil end
+    return best_delta == 0 and best.name or ("%s+0x%x"):format(best.name, best_delta)
 end
 
 -- ---- the tree: one walk over a packet's bytes (src/kd/decode.c) ----
