@@ -2,6 +2,8 @@
 """What the Wireshark tests share: tshark as an ordinary user with our plugin or Lua script, captures
 made of packets, and fields out of tshark's JSON."""
 import contextlib
+import gzip
+import hashlib
 import json
 import os
 import pathlib
@@ -19,6 +21,9 @@ CAPTURES = pathlib.Path(os.environ.get("KDWIRE_CAPTURES", ROOT.parent / "shared/
 OWN_CAPTURES = ROOT / "tests/captures"
 NOBODY = 65534
 KEY = "8.8.8.8"  # of the real capture
+# Recordings of our own, each with what the plugin shows of it: a simulated machine with faults on the
+# wire, and windbg.efi in QEMU with a break-in, a breakpoint, steps, memory and an MSR.
+OWN_NAMES = ("session", "firmware")
 
 
 def find(*names):
@@ -134,7 +139,29 @@ def packets_of(frames, links=False):
     return packets
 
 
+def digests(frames):
+    """One line per frame: what it is and a digest of all its fields. For a capture whose contents are
+    not ours to publish."""
+    lines = []
+    for number, frame in enumerate(frames, 1):
+        names = [one.get("kd.message", "?") for one in frame[0]] or ["-"]
+        digest = hashlib.sha256(json.dumps(frame, sort_keys=True).encode()).hexdigest()
+        lines.append(f"{number} {digest[:16]} {' '.join(names)}\n")
+    return "".join(lines)
+
+
 # ---- captures ----
+
+def own_capture(name, folder):
+    """The path of one of OWN_NAMES, unpacked into FOLDER if it is packed."""
+    plain = OWN_CAPTURES / f"{name}.pcapng"
+    if plain.exists():
+        return plain
+    unpacked = folder / plain.name
+    unpacked.write_bytes(gzip.decompress((OWN_CAPTURES / f"{name}.pcapng.gz").read_bytes()))
+    unpacked.chmod(0o644)
+    return unpacked
+
 
 def block(kind, body):
     size = 12 + len(body)
