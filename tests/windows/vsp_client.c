@@ -279,6 +279,16 @@ static void test_peers(void)
             closesocket(peer);
     }
     closesocket(listener);
+    connect_port("no-such-host.invalid", 7001);
+    wait_for_state(VSP_PAUSE);
+    CHECK(strstr(get_status().problem, "no-such-host.invalid"));
+    listener = listen_at("127.0.0.1", &number);
+    connect_port("localhost", number); /* a name; maybe ::1 first */
+    SOCKET named = accept_peer(listener);
+    say("by name");
+    expect_text(named, "by name");
+    closesocket(named);
+    closesocket(listener);
     listener = listen_at("::1", &number);
     connect_port("::1", number);
     SOCKET peer = accept_peer(listener);

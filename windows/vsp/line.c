@@ -34,8 +34,6 @@ struct line {
     enum vsp_state state;
     struct os_addresses addresses;
     size_t next_address;
-    bool looking;      /* a look-up is under way, maybe for settings of before */
-    bool lookup_stale; /* its result is not wanted any more */
     os_socket peer, listener;
     uint64_t due; /* connecting: give up; pause: try again */
     uint64_t pause_ms;
@@ -174,7 +172,7 @@ static void go_idle(struct line *line, uint64_t now)
     if (line->state == VSP_IDLE)
         return;
     close_sockets(line);
-    line->lookup_stale = line->looking;
+    os_give_up_look_up(line->os);
     set_state(line, now, VSP_IDLE);
     LOG(line, VSP_LOG_INFO, "no connection is wanted now");
 }
@@ -193,10 +191,6 @@ static void pause_line(struct line *line, uint64_t now)
 
 static void begin(struct line *line, uint64_t now)
 {
-    if (line->looking)
-        return; /* an old look-up must end first; its end wakes us */
-    line->looking = true;
-    line->lookup_stale = false;
     set_state(line, now, VSP_LOOKUP);
     os_look_up(line->os, line->settings.host, (uint16_t)line->settings.port,
                line->settings.mode == VSP_LISTEN);
@@ -276,10 +270,7 @@ static void listen_now(struct line *line, uint64_t now)
 
 static void take_lookup(struct line *line, uint64_t now)
 {
-    if (!line->looking || !os_looked_up(line->os, &line->addresses))
-        return;
-    line->looking = false;
-    if (line->lookup_stale || line->state != VSP_LOOKUP)
+    if (line->state != VSP_LOOKUP || !os_looked_up(line->os, &line->addresses))
         return;
     line->next_address = 0;
     if (!line->addresses.count) {
@@ -497,7 +488,6 @@ void line_stop(struct line *line)
     os_stop(line->os);
     os_lock(line->os);
     line->running = false;
-    line->looking = false;
     os_unlock(line->os);
 }
 

@@ -45,7 +45,7 @@ void os_destroy(struct os *os); /* after os_stop */
 
 /* False: no thread can be made. */
 bool os_start(struct os *os);
-/* Waits until RUN has returned, and the look-up under way (bounded by the system's resolver). */
+/* Waits until RUN has returned; gives up the look-up under way. */
 void os_stop(struct os *os);
 
 void os_lock(struct os *os);
@@ -60,9 +60,11 @@ void os_wait(struct os *os, os_socket listener, os_socket peer, bool read, bool 
 void os_wake(struct os *os);
 
 /* Starts to look a name up; numeric addresses are there at once. os_looked_up becomes true and the
- * thread is woken. One at a time. */
+ * thread is woken. One at a time: it gives up the one before. */
 void os_look_up(struct os *os, const char *host, uint16_t port, bool to_listen);
 bool os_looked_up(struct os *os, struct os_addresses *addresses);
+/* At once, however long the system's resolver takes. */
+void os_give_up_look_up(struct os *os);
 
 /* OS_DONE: SOCKET is connected; OS_AGAIN: it will be, ask os_connected. */
 enum os_result os_connect(struct os *os, const struct os_address *address, os_socket *socket);

@@ -16,6 +16,37 @@ static void set_option(os_socket s, int level, int option, int value)
     setsockopt(SOCKETS_RAW(s), level, option, (const char *)&value, sizeof(value));
 }
 
+const char *sockets_node(const char *host, bool to_listen)
+{
+    if (to_listen && !host[0])
+        return "127.0.0.1"; /* a port is full control of a machine: for others only when asked */
+    if (to_listen && !strcmp(host, "*"))
+        return "::"; /* with IPv4 beside it, see os_listen */
+    return host;
+}
+
+void sockets_begin_list(struct os_addresses *out)
+{
+    out->count = 0;
+    out->problem[0] = '\0';
+}
+
+void sockets_add(struct os_addresses *out, const struct sockaddr *address, size_t size)
+{
+    if (size > OS_ADDRESS_SIZE || out->count == OS_ADDRESSES_MAX)
+        return;
+    struct os_address *entry = &out->list[out->count++];
+    memcpy(entry->bytes, address, size);
+    entry->size = (uint32_t)size;
+}
+
+void sockets_end_list(struct os_addresses *out, const char *host, int error)
+{
+    if (!out->count)
+        snprintf(out->problem, sizeof(out->problem), "%.100s: the name is not found (%d)", host,
+                 error);
+}
+
 bool sockets_look_up(const char *host, uint16_t port, bool to_listen, bool numeric,
                      struct os_addresses *out)
 {
@@ -24,27 +55,13 @@ bool sockets_look_up(const char *host, uint16_t port, bool to_listen, bool numer
     char service[8];
     snprintf(service, sizeof(service), "%u", port);
     hints.ai_flags = (numeric ? AI_NUMERICHOST : 0) | (to_listen ? AI_PASSIVE : 0);
-    const char *node = host;
-    if (to_listen && !host[0])
-        node = "127.0.0.1"; /* a port is full control of a machine: for others only when asked */
-    else if (to_listen && !strcmp(host, "*"))
-        node = "::"; /* with IPv4 beside it, see os_listen */
-    out->count = 0;
-    out->problem[0] = '\0';
-    int rc = getaddrinfo(node, service, &hints, &list);
-    if (rc) {
-        snprintf(out->problem, sizeof(out->problem), "%.100s: the name is not found (%d)", host,
-                 rc);
-        return false;
-    }
-    for (const struct addrinfo *at = list; at && out->count < OS_ADDRESSES_MAX; at = at->ai_next) {
-        if (at->ai_addrlen > OS_ADDRESS_SIZE)
-            continue;
-        struct os_address *address = &out->list[out->count++];
-        memcpy(address->bytes, at->ai_addr, (size_t)at->ai_addrlen);
-        address->size = (uint32_t)at->ai_addrlen;
-    }
-    freeaddrinfo(list);
+    sockets_begin_list(out);
+    int error = getaddrinfo(sockets_node(host, to_listen), service, &hints, &list);
+    for (const struct addrinfo *at = error ? NULL : list; at; at = at->ai_next)
+        sockets_add(out, at->ai_addr, (size_t)at->ai_addrlen);
+    if (!error)
+        freeaddrinfo(list);
+    sockets_end_list(out, host, error);
     return out->count > 0;
 }
 

@@ -2,6 +2,8 @@
 /* The driver and real TCP peers: both directions, loss and return, listening, stalls, threads. */
 #include "bench.h"
 
+#include <dlfcn.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -87,6 +89,65 @@ static void test_unknown_name_is_a_problem_not_an_end(void **state)
     connect_port(console, "no-such-host.invalid", 7001);
     wait_for_state(console, VSP_PAUSE);
     assert_non_null(strstr(get_status(console).problem, "no-such-host.invalid"));
+}
+
+/* A resolver that does not answer until it is told to. */
+static atomic_int slow_lookups;
+static atomic_bool resolver_answers;
+
+int getaddrinfo(const char *restrict node, const char *restrict service,
+                const struct addrinfo *restrict hints, struct addrinfo **restrict list)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) = NULL;
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (strncmp(node, "slow", 4) || (hints->ai_flags & AI_NUMERICHOST))
+        return real(node, service, hints, list);
+    atomic_fetch_add(&slow_lookups, 1);
+    while (!atomic_load(&resolver_answers))
+        sleep_ms(1);
+    atomic_fetch_sub(&slow_lookups, 1);
+    return EAI_NONAME;
+}
+
+static void wait_for_lookups(int count)
+{
+    for (unsigned ms = 0; atomic_load(&slow_lookups) != count; ms++) {
+        assert_true(ms < WAIT_MS);
+        sleep_ms(1);
+    }
+}
+
+/* Other settings, sleep and removal do not wait for it. */
+static void test_a_slow_resolver_holds_up_nothing(void **state)
+{
+    (void)state;
+    atomic_store(&resolver_answers, false);
+    connect_port(console, "slow.invalid", 7001);
+    wait_for_lookups(1);
+    int peer = connected_peer("127.0.0.1");
+    write_text(port, "elsewhere");
+    expect_text(peer, "elsewhere");
+    close(peer);
+    connect_port(console, "slow-again.invalid", 7001);
+    wait_for_lookups(2);
+    fake_sleep();
+    assert_int_equal(get_status(console).state, VSP_IDLE);
+    assert_int_equal(fake_wake(), WDF_OK);
+    wait_for_lookups(3);
+    fake_surprise_removal();
+    fake_close(port);
+    fake_close(console);
+    fake_remove_device();
+    assert_int_equal(atomic_load(&slow_lookups), 3); /* nobody has answered */
+    atomic_store(&resolver_answers, true);
+    wait_for_lookups(0);
+    sleep_ms(20);
+    assert_int_equal(fake_add_device(), WDF_OK); /* for the teardown */
+    port = open_port();
+    console = open_control();
+    connect_port(console, "slow.invalid", 7001);
+    wait_for_state(console, VSP_PAUSE);
+    assert_non_null(strstr(get_status(console).problem, "slow.invalid"));
 }
 
 static void test_peer_refuses_then_is_there(void **state)
@@ -606,6 +667,7 @@ int main(void)
         TEST(test_ipv6),
         TEST(test_name_is_looked_up),
         TEST(test_unknown_name_is_a_problem_not_an_end),
+        TEST(test_a_slow_resolver_holds_up_nothing),
         TEST(test_peer_refuses_then_is_there),
         TEST(test_peer_closes_and_returns),
         TEST(test_write_waits_for_the_connection),

@@ -15,15 +15,19 @@ struct os {
     void (*run)(void *context);
     void *context;
     int wake[2];
-    /* Look-up: its own thread, joined before the next one starts. */
-    pthread_t lookup_thread;
-    bool lookup_started;
-    pthread_mutex_t lookup_lock;
-    bool lookup_done;
-    struct os_addresses lookup_result;
-    char lookup_host[256];
-    uint16_t lookup_port;
-    bool lookup_listen;
+    struct lookup *lookup; /* under way, or done and not taken */
+};
+
+/* A look-up has a thread of its own that may outlive whoever asked; the last of both frees it. (The
+ * driver's, win32/os.c, asks the system instead, which can be told to stop.) */
+struct lookup {
+    pthread_mutex_t lock;
+    struct os *os; /* NULL: given up */
+    bool done;
+    struct os_addresses result;
+    char host[256];
+    uint16_t port;
+    bool to_listen;
 };
 
 struct os *os_create(void (*run)(void *context), void *context)
@@ -38,7 +42,6 @@ struct os *os_create(void (*run)(void *context), void *context)
     sockets_nonblocking(os->wake[0]);
     sockets_nonblocking(os->wake[1]);
     pthread_mutex_init(&os->lock, NULL);
-    pthread_mutex_init(&os->lookup_lock, NULL);
     os->run = run;
     os->context = context;
     return os;
@@ -46,10 +49,10 @@ struct os *os_create(void (*run)(void *context), void *context)
 
 void os_destroy(struct os *os)
 {
+    os_give_up_look_up(os);
     close(os->wake[0]);
     close(os->wake[1]);
     pthread_mutex_destroy(&os->lock);
-    pthread_mutex_destroy(&os->lookup_lock);
     free(os);
 }
 
@@ -65,17 +68,10 @@ bool os_start(struct os *os)
     return pthread_create(&os->thread, NULL, thread_body, os) == 0;
 }
 
-static void join_lookup(struct os *os)
-{
-    if (os->lookup_started)
-        pthread_join(os->lookup_thread, NULL);
-    os->lookup_started = false;
-}
-
 void os_stop(struct os *os)
 {
     pthread_join(os->thread, NULL);
-    join_lookup(os);
+    os_give_up_look_up(os);
 }
 
 void os_lock(struct os *os)
@@ -126,41 +122,79 @@ void os_wake(struct os *os)
     (void)written;
 }
 
+static void free_lookup(struct lookup *lookup)
+{
+    pthread_mutex_destroy(&lookup->lock);
+    free(lookup);
+}
+
 static void *lookup_body(void *argument)
 {
-    struct os *os = argument;
-    sockets_look_up(os->lookup_host, os->lookup_port, os->lookup_listen, false, &os->lookup_result);
-    pthread_mutex_lock(&os->lookup_lock);
-    os->lookup_done = true;
-    pthread_mutex_unlock(&os->lookup_lock);
-    os_wake(os);
+    struct lookup *lookup = argument;
+    sockets_look_up(lookup->host, lookup->port, lookup->to_listen, false, &lookup->result);
+    pthread_mutex_lock(&lookup->lock);
+    struct os *os = lookup->os;
+    lookup->done = true;
+    if (os)
+        os_wake(os); /* under the lock: it cannot go away meanwhile */
+    pthread_mutex_unlock(&lookup->lock);
+    if (!os)
+        free_lookup(lookup);
     return NULL;
+}
+
+void os_give_up_look_up(struct os *os)
+{
+    struct lookup *lookup = os->lookup;
+    os->lookup = NULL;
+    if (!lookup)
+        return;
+    pthread_mutex_lock(&lookup->lock);
+    bool done = lookup->done;
+    lookup->os = NULL;
+    pthread_mutex_unlock(&lookup->lock);
+    if (done)
+        free_lookup(lookup);
+}
+
+static bool start_thread(struct lookup *lookup)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, lookup_body, lookup))
+        return false;
+    pthread_detach(thread);
+    return true;
 }
 
 void os_look_up(struct os *os, const char *host, uint16_t port, bool to_listen)
 {
-    join_lookup(os);
-    if (sockets_look_up(host, port, to_listen, true, &os->lookup_result)) {
-        os->lookup_done = true;
-        os_wake(os);
+    os_give_up_look_up(os);
+    struct lookup *lookup = calloc(1, sizeof(*lookup));
+    if (!lookup)
+        return; /* tests have memory */
+    pthread_mutex_init(&lookup->lock, NULL);
+    lookup->os = os;
+    strncpy(lookup->host, host, sizeof(lookup->host) - 1);
+    lookup->port = port;
+    lookup->to_listen = to_listen;
+    os->lookup = lookup;
+    if (!sockets_look_up(host, port, to_listen, true, &lookup->result) && start_thread(lookup))
         return;
-    }
-    os->lookup_done = false;
-    strncpy(os->lookup_host, host, sizeof(os->lookup_host) - 1);
-    os->lookup_port = port;
-    os->lookup_listen = to_listen;
-    os->lookup_started = pthread_create(&os->lookup_thread, NULL, lookup_body, os) == 0;
-    if (!os->lookup_started)
-        os->lookup_done = true; /* with the numeric look-up's problem */
+    lookup->done = true; /* or with the numeric look-up's problem */
+    os_wake(os);
 }
 
 bool os_looked_up(struct os *os, struct os_addresses *addresses)
 {
-    pthread_mutex_lock(&os->lookup_lock);
-    bool done = os->lookup_done;
-    os->lookup_done = false;
-    pthread_mutex_unlock(&os->lookup_lock);
-    if (done)
-        *addresses = os->lookup_result;
-    return done;
+    struct lookup *lookup = os->lookup;
+    if (!lookup)
+        return false;
+    pthread_mutex_lock(&lookup->lock);
+    bool done = lookup->done;
+    pthread_mutex_unlock(&lookup->lock);
+    if (!done)
+        return false;
+    *addresses = lookup->result;
+    os_give_up_look_up(os);
+    return true;
 }

@@ -17,7 +17,14 @@
 #define SOCKETS_RAW(s)     ((int)(s))
 #define SOCKETS_CODE(name) name
 
-/* One look-up; blocks. */
+/* Of HOST as settings have it, what the resolver is asked. */
+const char *sockets_node(const char *host, bool to_listen);
+/* A list of addresses is begun, filled, ended: empty, it says that HOST is not found. */
+void sockets_begin_list(struct os_addresses *out);
+void sockets_add(struct os_addresses *out, const struct sockaddr *address, size_t size);
+void sockets_end_list(struct os_addresses *out, const char *host, int error);
+
+/* One look-up; blocks, unless it is NUMERIC only. */
 bool sockets_look_up(const char *host, uint16_t port, bool to_listen, bool numeric,
                      struct os_addresses *out);
 

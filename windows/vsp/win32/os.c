@@ -2,6 +2,7 @@
 /* Windows threads, events and timers. */
 #include "sockets.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,12 +14,14 @@ struct os {
     HANDLE wake;    /* by os_wake */
     HANDLE network; /* by Winsock, for every watched socket */
     HANDLE timer;
-    HANDLE lookup_thread;
-    volatile LONG lookup_done;
+    /* The look-up: */
+    OVERLAPPED lookup; /* its event stays set until os_looked_up */
+    HANDLE lookup_handle;
+    ADDRINFOEXW *lookup_list;
+    bool looking;   /* the system has the members above */
+    bool looked_up; /* it was numeric, or could not begin */
     struct os_addresses lookup_result;
     char lookup_host[256];
-    uint16_t lookup_port;
-    bool lookup_listen;
 };
 
 /* A serial port's time-outs are a few milliseconds, the system's ordinary timers step by 16. */
@@ -45,7 +48,8 @@ struct os *os_create(void (*run)(void *context), void *context)
     os->wake = CreateEventW(NULL, FALSE, FALSE, NULL);
     os->network = CreateEventW(NULL, FALSE, FALSE, NULL);
     os->timer = create_timer();
-    if (os->wake && os->network && os->timer)
+    os->lookup.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL);
+    if (os->wake && os->network && os->timer && os->lookup.hEvent)
         return os;
     os_destroy(os);
     return NULL;
@@ -60,9 +64,11 @@ static void close_handle(HANDLE *handle)
 
 void os_destroy(struct os *os)
 {
+    os_give_up_look_up(os);
     close_handle(&os->wake);
     close_handle(&os->network);
     close_handle(&os->timer);
+    close_handle(&os->lookup.hEvent);
     DeleteCriticalSection(&os->lock);
     free(os);
     WSACleanup();
@@ -81,17 +87,12 @@ bool os_start(struct os *os)
     return os->thread != NULL;
 }
 
-static void join(HANDLE *thread)
-{
-    if (*thread)
-        WaitForSingleObject(*thread, INFINITE);
-    close_handle(thread);
-}
-
 void os_stop(struct os *os)
 {
-    join(&os->thread);
-    join(&os->lookup_thread);
+    if (os->thread)
+        WaitForSingleObject(os->thread, INFINITE);
+    close_handle(&os->thread);
+    os_give_up_look_up(os);
 }
 
 void os_lock(struct os *os)
@@ -124,8 +125,8 @@ bool sockets_watch(struct os *os, os_socket s)
 /* Winsock sets the event when something new is possible, whatever is of use at the moment. */
 void os_wait(struct os *os, os_socket listener, os_socket peer, bool read, bool write, uint64_t due)
 {
-    HANDLE list[3] = {os->wake, os->network, os->timer};
-    DWORD count = 2;
+    HANDLE list[4] = {os->wake, os->network, os->lookup.hEvent, os->timer};
+    DWORD count = 3;
     uint64_t now = os_now();
     (void)listener;
     (void)peer;
@@ -136,7 +137,7 @@ void os_wait(struct os *os, os_socket listener, os_socket peer, bool read, bool 
     if (due != UINT64_MAX) {
         LARGE_INTEGER relative = {.QuadPart = -(LONGLONG)(due - now) * 10};
         SetWaitableTimer(os->timer, &relative, 0, NULL, NULL, FALSE);
-        count = 3;
+        count = 4;
     }
     WaitForMultipleObjects(count, list, FALSE, INFINITE);
 }
@@ -146,36 +147,74 @@ void os_wake(struct os *os)
     SetEvent(os->wake);
 }
 
-static DWORD WINAPI lookup_body(void *argument)
+/* What the system found, or why it did not. */
+static void take_list(struct os *os, int error)
 {
-    struct os *os = argument;
-    sockets_look_up(os->lookup_host, os->lookup_port, os->lookup_listen, false, &os->lookup_result);
-    InterlockedExchange(&os->lookup_done, 1);
-    os_wake(os);
-    return 0;
+    sockets_begin_list(&os->lookup_result);
+    /* The cast: mingw misspells the member's type. */
+    for (const ADDRINFOEXW *at = error ? NULL : os->lookup_list; at;
+         at = (const ADDRINFOEXW *)at->ai_next)
+        sockets_add(&os->lookup_result, at->ai_addr, at->ai_addrlen);
+    sockets_end_list(&os->lookup_result, os->lookup_host, error);
+    if (os->lookup_list)
+        FreeAddrInfoExW(os->lookup_list);
+    os->lookup_list = NULL;
+    os->looking = false;
+    ResetEvent(os->lookup.hEvent);
+}
+
+void os_give_up_look_up(struct os *os)
+{
+    os->looked_up = false;
+    if (!os->looking)
+        return;
+    GetAddrInfoExCancel(&os->lookup_handle); /* it ends, with WSA_E_CANCELLED, at once */
+    WaitForSingleObject(os->lookup.hEvent, INFINITE);
+    take_list(os, WSA_E_CANCELLED);
+}
+
+/* True: the system has begun, and will set the event. */
+static bool begin_look_up(struct os *os, uint16_t port, bool to_listen)
+{
+    ADDRINFOEXW hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    wchar_t node[256];
+    wchar_t service[8];
+    HANDLE event = os->lookup.hEvent;
+    hints.ai_flags = to_listen ? AI_PASSIVE : 0;
+    _snwprintf(service, sizeof(service) / sizeof(service[0]), L"%u", port);
+    if (!MultiByteToWideChar(CP_UTF8, 0, sockets_node(os->lookup_host, to_listen), -1, node,
+                             sizeof(node) / sizeof(node[0])))
+        return false;
+    memset(&os->lookup, 0, sizeof(os->lookup));
+    os->lookup.hEvent = event;
+    ResetEvent(event);
+    int error = GetAddrInfoExW(node, service, NS_ALL, NULL, &hints, &os->lookup_list, NULL,
+                               &os->lookup, NULL, &os->lookup_handle);
+    if (error != WSA_IO_PENDING)
+        take_list(os, error);
+    return error == WSA_IO_PENDING;
 }
 
 void os_look_up(struct os *os, const char *host, uint16_t port, bool to_listen)
 {
-    join(&os->lookup_thread);
-    InterlockedExchange(&os->lookup_done, 0);
-    bool there = sockets_look_up(host, port, to_listen, true, &os->lookup_result);
-    if (!there) {
-        strncpy(os->lookup_host, host, sizeof(os->lookup_host) - 1);
-        os->lookup_port = port;
-        os->lookup_listen = to_listen;
-        os->lookup_thread = CreateThread(NULL, 0, lookup_body, os, 0, NULL);
-    }
-    if (os->lookup_thread)
-        return;
-    InterlockedExchange(&os->lookup_done, 1); /* or with the numeric look-up's problem */
-    os_wake(os);
+    os_give_up_look_up(os);
+    strncpy(os->lookup_host, host, sizeof(os->lookup_host) - 1);
+    os->looking = !sockets_look_up(host, port, to_listen, true, &os->lookup_result) &&
+                  begin_look_up(os, port, to_listen);
+    os->looked_up = !os->looking;
+    if (os->looked_up)
+        os_wake(os);
 }
 
 bool os_looked_up(struct os *os, struct os_addresses *addresses)
 {
-    if (!InterlockedExchange(&os->lookup_done, 0))
+    if (os->looking && WaitForSingleObject(os->lookup.hEvent, 0) == WAIT_OBJECT_0) {
+        take_list(os, GetAddrInfoExOverlappedResult(&os->lookup));
+        os->looked_up = true;
+    }
+    if (!os->looked_up)
         return false;
+    os->looked_up = false;
     *addresses = os->lookup_result;
     return true;
 }

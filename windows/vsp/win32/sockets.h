@@ -22,7 +22,18 @@
 #define TCP_KEEPINTVL 17
 #endif
 
-/* One look-up; blocks. */
+/* Windows has them since 8; mingw's import library does, its header files do not. */
+INT WSAAPI GetAddrInfoExCancel(LPHANDLE handle);
+INT WSAAPI GetAddrInfoExOverlappedResult(LPOVERLAPPED overlapped);
+
+/* Of HOST as settings have it, what the resolver is asked. */
+const char *sockets_node(const char *host, bool to_listen);
+/* A list of addresses is begun, filled, ended: empty, it says that HOST is not found. */
+void sockets_begin_list(struct os_addresses *out);
+void sockets_add(struct os_addresses *out, const struct sockaddr *address, size_t size);
+void sockets_end_list(struct os_addresses *out, const char *host, int error);
+
+/* One look-up; blocks, unless it is NUMERIC only. */
 bool sockets_look_up(const char *host, uint16_t port, bool to_listen, bool numeric,
                      struct os_addresses *out);
 
