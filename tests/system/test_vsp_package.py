@@ -29,7 +29,7 @@ def test_the_dll_has_one_export_and_needs_only_the_system():
     assert re.findall(r"^\s+\[\s*\d+\] .*?(\w+)$", text[text.index("[Ordinal/Name Pointer]"):], re.M)[:2] \
         == ["FxDriverEntryUm"]
     assert {name.lower() for name in re.findall(r"DLL Name: (\S+)", text)} <= \
-        {"kernel32.dll", "msvcrt.dll", "ws2_32.dll"}
+        {"advapi32.dll", "kernel32.dll", "msvcrt.dll", "ws2_32.dll"}
     flags = int(re.search(r"DllCharacteristics\s+(\w+)", text)[1], 16)
     assert flags & 0x160 == 0x160  # high-entropy addresses, dynamic base, no execution of data
 

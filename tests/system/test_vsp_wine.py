@@ -82,6 +82,48 @@ def test_control_sets_and_shows(port):
     assert "nobody has connected" in vsp_control(port, "doctor", code=1)
 
 
+STATE_CHANGE = bytes.fromhex("30303030" "0700" "0400" "00008080" "0a000000") + bytes((1, 2, 3, 4)) + b"\xaa"
+
+
+@pytest.mark.parametrize("sent,says", [
+    (b"junk" + STATE_CHANGE * 3 + STATE_CHANGE[:9], "it is KD: 3 sound packets of data lately, the last one"),
+    (bytes.fromhex("69696969" "0600" "0000" "00000000" "00000000"), "only its acknowledgements and resets"),
+    (STATE_CHANGE.replace(b"\1\2\3\4", b"\1\2\3\5"), "no packet is whole"),
+    (b"\r\nWelcome to the machine\r\nlogin: ", "it is text, not KD"),
+    (bytes.fromhex("fffb01fffb03fffd00"), "it is Telnet"),
+    (bytes(range(128, 250)) * 70, "neither KD nor text"),
+], ids=["data", "control", "damaged", "text", "telnet", "unknown"])
+def test_doctor_knows_kd(port, sent, says):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        vsp_control(port, "set", "--connect", f"127.0.0.1:{listener.getsockname()[1]}")
+        peer, _ = listener.accept()
+        peer.sendall(b"\n" * 8192 + sent)  # what came before is not looked at any more
+        for _ in range(5):  # until it has come
+            text = vsp_control(port, "doctor")
+            if says in text:
+                break
+        assert says in text
+        peer.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            peer.recv(1)  # nothing was sent
+        peer.close()
+    vsp_control(port, "--stop")
+
+
+def test_log_to_a_file(port, tmp_path):
+    path = tmp_path / "vsp.log"
+    vsp_control(port, "log", "--level", "0", "--save", windows_path(path))
+    port("listener")  # a program's calls, and peers
+    vsp_control(port, "log", "--level", "2", "--save", windows_path(path))
+    text = path.read_text()
+    assert "control SET_TIMEOUTS" in text and re.search(r"^\d+\.\d{3} info: connected: ", text, re.M)
+    before = len(text)
+    port("listener")
+    vsp_control(port, "log", "--save", windows_path(path))
+    assert "SET_TIMEOUTS" not in path.read_text()[before + len(text):]  # the level holds
+    assert "cannot be written" in vsp_control(port, "log", "--save", windows_path(tmp_path / "no/vsp.log"), code=1)
+
+
 @pytest.mark.parametrize("arguments,says", [
     (("set", "--connect", "host"), "is no HOST:PORT"),
     (("set", "--connect", "fe80::1:7001"), "[ADDRESS]:PORT"),

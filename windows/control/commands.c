@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "control.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +79,7 @@ static void print_line(const struct port *port)
     printf("%s\n", s->open ? "  in use" : "");
 }
 
-static void print_status(const struct port *port)
+void print_status(const struct port *port)
 {
     const struct vsp_status *s = &port->status;
     print_line(port);
@@ -232,11 +233,16 @@ int command_log(const struct options *options)
 {
     enum { FOLLOW_MS = 200, ROOM = 16384 };
     static char out[ROOM];
+    FILE *to = stdout;
     uint64_t position = 0;
     DWORD done = 0;
     struct port port;
     if (!port_open(options, &port))
         return FAILED;
+    if (options->save && !(to = fopen(options->save, "ab"))) {
+        port_close(&port);
+        return fail("%s cannot be written: %s", options->save, strerror(errno));
+    }
     if (options->level >= 0) {
         uint32_t level = (uint32_t)options->level;
         port_control(&port, VSP_SET_LOG_LEVEL, &level, sizeof(level), NULL, 0, NULL);
@@ -244,57 +250,17 @@ int command_log(const struct options *options)
     while (
         port_control(&port, VSP_READ_LOG, &position, sizeof(position), out, sizeof(out), &done)) {
         memcpy(&position, out, sizeof(position));
-        fwrite(out + sizeof(position), 1, done - sizeof(position), stdout);
-        fflush(stdout);
+        fwrite(out + sizeof(position), 1, done - sizeof(position), to);
+        fflush(to);
         if (done == sizeof(position) && !options->follow)
             break;
         if (done == sizeof(position))
             Sleep(FOLLOW_MS);
     }
+    bool written = !ferror(to);
+    if (options->save)
+        written = !fclose(to) && written;
     port_close(&port);
-    return DONE;
-}
-
-static int advise(const struct port *port)
-{
-    const struct vsp_status *s = &port->status;
-    print_status(port);
-    if (port->settings.mode == VSP_OFF)
-        return fail("it has no peer; 'vspControl set %s --connect HOST:PORT' gives it one",
-                    s->name);
-    if (s->state == VSP_LISTENING)
-        return fail("nobody has connected to port %u of this computer yet; the machine under debug "
-                    "must, and "
-                    "the Windows firewall must let it",
-                    s->local_port);
-    if (s->state != VSP_UP && strstr(s->problem, "refused"))
-        return fail(
-            "the host answers, but nothing listens at the port: is the VM running, with its serial "
-            "port at this TCP port?");
-    if (s->state != VSP_UP && strstr(s->problem, "not found"))
-        return fail("the host's name is unknown; try its address");
-    if (s->state != VSP_UP)
-        return fail("no connection: %s; a firewall on the host that drops packets looks like this",
-                    s->problem[0] ? s->problem : "it is still trying");
-    if (!s->received)
-        return fail("connected, but nothing has come: has the VM 'bcdedit /debug on', 'bcdedit "
-                    "/dbgsettings "
-                    "serial debugport:1 baudrate:115200', and been restarted since?");
-    printf("connected, and %llu bytes have come%s\n", (unsigned long long)s->received,
-           s->open ? "; a program has the port" : "; no program has the port open");
-    return DONE;
-}
-
-int command_doctor(const struct options *options)
-{
-    enum { PATIENCE_MS = 3000, STEP_MS = 100 };
-    struct port port;
-    if (!port_open(options, &port))
-        return FAILED;
-    for (int ms = 0; ms < PATIENCE_MS && port.status.state != VSP_UP && port_refresh(&port);
-         ms += STEP_MS)
-        Sleep(STEP_MS);
-    int code = advise(&port);
-    port_close(&port);
-    return code;
+    return written ? DONE
+                   : fail("%s: not all could be written", options->save ? options->save : "log");
 }

@@ -23,6 +23,7 @@ struct options {
     const char *com;
     const char *offline, *lines, *when, *second;
     const char *inf, *certificate;
+    const char *save;             /* log: a file instead of standard output */
     long keepalive, retry, level; /* below 0: not given */
     long protocol;                /* enum vsp_telnet; the same */
     bool json, watch, follow, yes, verbose;
@@ -55,10 +56,13 @@ int command_list(const struct options *options);
 int command_status(const struct options *options);
 int command_set(const struct options *options);
 int command_log(const struct options *options);
-int command_doctor(const struct options *options);
+void print_status(const struct port *port);
 int command_reconnect(const struct options *options);
 /* Puts what the options say into SETTINGS; false: it was said what is wrong. */
 bool apply_options(const struct options *options, struct vsp_settings *settings);
+
+/* doctor.c */
+int command_doctor(const struct options *options);
 
 /* setup.c: devices and the driver package. */
 int command_add(const struct options *options);

@@ -24,7 +24,7 @@ static const char usage[] =
     "  set [COMn] OPTION...            change it, also while a program has it\n"
     "  reconnect [COMn]                drop the peer and try again at once\n"
     "  doctor [COMn]                   say what is missing until it works\n"
-    "  log [COMn] [--follow]           what the driver has noted\n"
+    "  log [COMn] [--follow]           what the driver has noted; --save FILE appends it there\n"
     "  enable, disable, remove COMn    (administrator)\n"
     "  uninstall                       take the driver package out of Windows (administrator)\n"
     "\n"
@@ -66,6 +66,7 @@ enum {
     OPTION_WATCH,
     OPTION_FOLLOW,
     OPTION_YES,
+    OPTION_SAVE,
     OPTION_RAW, /* in the order of enum vsp_telnet */
     OPTION_TELNET,
     OPTION_RFC2217,
@@ -89,6 +90,7 @@ static const struct option long_options[] = {
     {"watch", no_argument, NULL, OPTION_WATCH},
     {"follow", no_argument, NULL, OPTION_FOLLOW},
     {"yes", no_argument, NULL, OPTION_YES},
+    {"save", required_argument, NULL, OPTION_SAVE},
     {"raw", no_argument, NULL, OPTION_RAW},
     {"telnet", no_argument, NULL, OPTION_TELNET},
     {"rfc2217", no_argument, NULL, OPTION_RFC2217},
@@ -139,6 +141,9 @@ static bool take_option(struct options *options, int option)
         return true;
     case OPTION_CERTIFICATE:
         options->certificate = optarg;
+        return true;
+    case OPTION_SAVE:
+        options->save = optarg;
         return true;
     case OPTION_DEVICE:
         options->device = optarg;

@@ -138,6 +138,12 @@ static uint32_t read_log(const struct call *call, size_t *done)
     return SERIAL_OK;
 }
 
+static uint32_t read_tail(const struct call *call, size_t *done)
+{
+    *done = line_read_tail(call->line, call->out, call->out_size);
+    return SERIAL_OK;
+}
+
 static uint32_t reconnect(const struct call *call, size_t *done)
 {
     (void)done;
@@ -162,6 +168,7 @@ static const struct control {
     {VSP_GET_STATUS, 0, sizeof(struct vsp_status), get_status},
     {VSP_READ_LOG, 8, 8, read_log},
     {VSP_RECONNECT, 0, 0, reconnect},
+    {VSP_READ_TAIL, 0, 1, read_tail},
 };
 
 static wdf_status run(const struct control *control, struct call *call, WDFREQUEST request,

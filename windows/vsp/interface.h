@@ -27,6 +27,15 @@
         }                                                                                          \
     }
 
+/* {8E1D52C4-9B67-4E0B-A3F5-71C08D6B2F93}: the driver's ETW provider. */
+#define VSP_TRACE                                                                                  \
+    {                                                                                              \
+        0x8E1D52C4, 0x9B67, 0x4E0B,                                                                \
+        {                                                                                          \
+            0xA3, 0xF5, 0x71, 0xC0, 0x8D, 0x6B, 0x2F, 0x93                                         \
+        }                                                                                          \
+    }
+
 enum {
     /* The first vspControl's: */
     VSP_IDENTIFY = VSP_CODE(200),       /* success says: this is such a port */
@@ -42,12 +51,14 @@ enum {
     VSP_GET_STATUS = VSP_CODE(212),   /* out: struct vsp_status */
     VSP_READ_LOG = VSP_CODE(213),     /* in: u64 position; out: u64 new position, then text */
     VSP_RECONNECT = VSP_CODE(214),    /* drops the peer and tries at once */
+    VSP_READ_TAIL = VSP_CODE(215),    /* out: the last bytes received, at most VSP_TAIL_MAX */
 };
 
 enum {
-    VSP_HOST_MAX = 256, /* longest DNS name and its NUL */
-    VSP_TEXT_MAX = 200, /* one line for a person */
-    VSP_NAME_MAX = 32,  /* COM65535 needs 9 */
+    VSP_TAIL_MAX = 8192, /* two of KD's largest packets: one of them is whole */
+    VSP_HOST_MAX = 256,  /* longest DNS name and its NUL */
+    VSP_TEXT_MAX = 200,  /* one line for a person */
+    VSP_NAME_MAX = 32,   /* COM65535 needs 9 */
 };
 
 enum vsp_mode { VSP_OFF, VSP_CONNECT, VSP_LISTEN };

@@ -451,6 +451,7 @@ struct line *line_create(const struct line_hooks *hooks)
     serial_init(&line->port, line->memory);
     line_default_settings(&line->settings);
     line->log.level = line->settings.log_level;
+    line->log.os = line->os;
     return line;
 }
 
@@ -706,6 +707,14 @@ void line_reconnect(struct line *line)
     line->pause_ms = PAUSE_FIRST_MS;
     line->restart = true;
     leave(line, &batch);
+}
+
+size_t line_read_tail(struct line *line, uint8_t *bytes, size_t size)
+{
+    os_lock(line->os);
+    size_t count = wire_read_tail(&line->wire, bytes, size);
+    os_unlock(line->os);
+    return count;
 }
 
 size_t line_read_log(struct line *line, uint64_t *position, char *text, size_t size)

@@ -84,6 +84,7 @@ void line_set_wait_units(struct line *line, uint32_t units);
 void line_set_log_level(struct line *line, uint32_t level);
 void line_set_name(struct line *line, const char *name);
 void line_reconnect(struct line *line);
+size_t line_read_tail(struct line *line, uint8_t *bytes, size_t size);
 size_t line_read_log(struct line *line, uint64_t *position, char *text, size_t size);
 
 #endif

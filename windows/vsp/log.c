@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "log.h"
 
+#include "os.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -16,7 +18,8 @@ void log_line(struct log *log, uint32_t level, uint64_t microseconds, const char
 {
     char line[LOG_LINE_MAX];
     uint32_t last = sizeof(level_names) / sizeof(level_names[0]) - 1;
-    if (level < log->level)
+    bool traced = log->os && os_traces(log->os, level);
+    if (level < log->level && !traced)
         return;
     uint64_t ms = microseconds / 1000;
     int used = snprintf(line, sizeof(line), "%lu.%03u %s: ", (unsigned long)(ms / 1000),
@@ -27,6 +30,11 @@ void log_line(struct log *log, uint32_t level, uint64_t microseconds, const char
     va_end(arguments);
     size_t room = sizeof(line) - (size_t)used - 2;
     size_t size = (size_t)used + (more < 0 ? 0 : (size_t)more < room ? (size_t)more : room);
+    line[size] = '\0';
+    if (traced)
+        os_trace(log->os, level, line);
+    if (level < log->level)
+        return;
     line[size++] = '\n';
     put(log, line, size);
 }

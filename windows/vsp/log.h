@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The driver's log: lines in a ring in memory, read by vspControl log. The driver's account may
- * write no file where a user would look for one. Not thread-safe.
+ * The driver's log: lines in a ring in memory, read by vspControl log (the driver's account may
+ * write no file where a user would look for one, vspControl log --save can), and events for the
+ * system's own tracing where somebody has turned that on. Not thread-safe.
  */
 #ifndef KDWIRE_VSP_LOG_H
 #define KDWIRE_VSP_LOG_H
@@ -14,10 +15,13 @@ enum {
     LOG_LINE_MAX = 320,
 };
 
+struct os;
+
 struct log {
+    struct os *os; /* traces (os_trace); NULL: none */
     char text[LOG_SIZE];
     uint64_t written; /* bytes ever; the last LOG_SIZE are there */
-    uint32_t level;   /* enum vsp_log_level: this and above is kept */
+    uint32_t level;   /* enum vsp_log_level: this and above is kept; tracing has its own */
 };
 
 /* One line; MICROSECONDS is the time in it. */

@@ -53,6 +53,11 @@ void os_unlock(struct os *os);
 
 uint64_t os_now(void); /* microseconds */
 
+/* Whether somebody watches events of a level (enum vsp_log_level), and one for them: on Windows
+ * ETW, provider VSP_TRACE. */
+bool os_traces(const struct os *os, uint32_t level);
+void os_trace(const struct os *os, uint32_t level, const char *text);
+
 /* In the thread, without the lock: until os_wake, something at a watched socket, or DUE. READ and
  * WRITE: what would be of use at PEER. */
 void os_wait(struct os *os, os_socket listener, os_socket peer, bool read, bool write,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "wire.h"
 
+#include <string.h>
+
 static struct telnet_line line_of(const struct serial_port *port)
 {
     bool by_lines = (port->handshake & SERIAL_CTS_HANDSHAKE) ||
@@ -119,6 +121,27 @@ bool wire_wants_to_write(const struct wire *wire, const struct serial_port *port
 
 /* Receiving */
 
+static void count_received(struct wire *wire, const uint8_t *bytes, size_t size)
+{
+    size_t skip = size > VSP_TAIL_MAX ? size - VSP_TAIL_MAX : 0;
+    size_t left = size - skip;
+    size_t at = (size_t)((wire->received + skip) % VSP_TAIL_MAX);
+    size_t first = left < VSP_TAIL_MAX - at ? left : VSP_TAIL_MAX - at;
+    memcpy(wire->tail + at, bytes + skip, first);
+    memcpy(wire->tail, bytes + skip + first, left - first);
+    wire->received += size;
+}
+
+size_t wire_read_tail(const struct wire *wire, uint8_t *bytes, size_t size)
+{
+    size_t have = wire->received < VSP_TAIL_MAX ? (size_t)wire->received : VSP_TAIL_MAX;
+    if (size > have)
+        size = have;
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = wire->tail[(wire->received - size + i) % VSP_TAIL_MAX];
+    return size;
+}
+
 /* A full queue is left alone until half of it is free: else each small read would wake the thread
  * for as few bytes. */
 bool wire_wants_to_read(const struct wire *wire, const struct serial_port *port)
@@ -149,7 +172,7 @@ static bool decode_held(struct wire *wire, struct serial_port *port, uint64_t no
                                      bytes, &data, &event);
         wire->held_at += taken;
         wire->held -= taken;
-        wire->received += data;
+        count_received(wire, bytes, data);
         serial_receive(port, now, bytes, data);
         follow(wire, port, now, event);
         if (!taken)
@@ -193,7 +216,7 @@ static enum os_result receive_raw(struct wire *wire, struct serial_port *port, o
     }
     wire->receives++;
     enum os_result result = os_receive(peer, bytes, room, &received);
-    wire->received += received;
+    count_received(wire, bytes, received);
     if (straight)
         serial_placed(port, now, received);
     else

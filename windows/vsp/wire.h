@@ -24,6 +24,7 @@ struct wire {
     uint8_t block[WIRE_BLOCK];
     size_t held_at, held;            /* of block: received, not decoded yet */
     uint8_t encoded[2 * WIRE_PLAIN]; /* only while it is sent */
+    uint8_t tail[VSP_TAIL_MAX];      /* what came last, whoever took it: a ring, as of `received` */
     /* Since the driver started: */
     uint64_t received, sent, receives, read_events;
 };
@@ -43,5 +44,8 @@ bool wire_wants_to_write(const struct wire *wire, const struct serial_port *port
 
 /* The lines that the far end drives, enum serial_modem: RFC 2217 tells them, else all are up. */
 uint32_t wire_modem(const struct wire *wire);
+
+/* The last bytes received, at most SIZE; returns how many. */
+size_t wire_read_tail(const struct wire *wire, uint8_t *bytes, size_t size);
 
 #endif

@@ -459,6 +459,28 @@ static void test_removal_drops_the_peer(void **state)
     close(peer);
 }
 
+static void test_the_last_bytes_can_be_looked_at(void **state)
+{
+    char block[VSP_TAIL_MAX + 1808];
+    char tail[VSP_TAIL_MAX] = "";
+    (void)state;
+    int peer = connected_peer("127.0.0.1");
+    send_text(peer, "abc");
+    read_text(port, "abc"); /* taken by a program, and yet */
+    assert_int_equal(control(console, VSP_READ_TAIL, NULL, 0, tail, sizeof(tail)), 0);
+    assert_string_equal(tail, "abc");
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] = (char)(i % 251);
+    assert_int_equal(send(peer, block, sizeof(block), 0), sizeof(block));
+    while (get_status(console).received < 3 + sizeof(block))
+        sleep_ms(1);
+    assert_int_equal(control(console, VSP_READ_TAIL, NULL, 0, tail, sizeof(tail)), 0);
+    assert_memory_equal(tail, block + 1808, VSP_TAIL_MAX);
+    assert_int_equal(control(console, VSP_READ_TAIL, NULL, 0, tail, 5), 0);
+    assert_memory_equal(tail, block + sizeof(block) - 5, 5);
+    close(peer);
+}
+
 static void test_sleep_and_resume(void **state)
 {
     uint16_t number = 0;
@@ -680,6 +702,7 @@ int main(void)
         TEST(test_port_in_use_is_said),
         TEST(test_connection_when_open),
         TEST(test_removal_drops_the_peer),
+        TEST(test_the_last_bytes_can_be_looked_at),
         TEST(test_sleep_and_resume),
         TEST(test_bulk_in),
         TEST(test_bulk_out),

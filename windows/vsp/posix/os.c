@@ -91,6 +91,20 @@ uint64_t os_now(void)
     return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
 }
 
+bool os_traces(const struct os *os, uint32_t level)
+{
+    (void)os;
+    (void)level;
+    return false;
+}
+
+void os_trace(const struct os *os, uint32_t level, const char *text)
+{
+    (void)os;
+    (void)level;
+    (void)text;
+}
+
 static ssize_t drain(int fd, char *bytes, size_t size)
 {
     return read(fd, bytes, size);

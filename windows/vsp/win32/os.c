@@ -2,11 +2,16 @@
 /* Windows threads, events and timers. */
 #include "sockets.h"
 
+#include <evntprov.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "interface.h"
+
 struct os {
+    REGHANDLE trace;
     CRITICAL_SECTION lock;
     void (*run)(void *context);
     void *context;
@@ -32,6 +37,27 @@ static HANDLE create_timer(void)
     return timer ? timer : CreateWaitableTimerW(NULL, FALSE, NULL);
 }
 
+static const GUID trace_provider = VSP_TRACE;
+
+/* ETW's levels: verbose, informational, warning, error. */
+static UCHAR trace_level(uint32_t level)
+{
+    static const UCHAR levels[] = {5, 5, 4, 3, 2};
+    return level < sizeof(levels) ? levels[level] : 2;
+}
+
+bool os_traces(const struct os *os, uint32_t level)
+{
+    return os->trace && EventProviderEnabled(os->trace, trace_level(level), 0);
+}
+
+void os_trace(const struct os *os, uint32_t level, const char *text)
+{
+    wchar_t wide[512]; /* more than a line of the log */
+    if (MultiByteToWideChar(CP_UTF8, 0, text, -1, wide, sizeof(wide) / sizeof(wide[0])))
+        EventWriteString(os->trace, trace_level(level), 0, wide);
+}
+
 struct os *os_create(void (*run)(void *context), void *context)
 {
     WSADATA data;
@@ -48,6 +74,7 @@ struct os *os_create(void (*run)(void *context), void *context)
     os->wake = CreateEventW(NULL, FALSE, FALSE, NULL);
     os->network = CreateEventW(NULL, FALSE, FALSE, NULL);
     os->timer = create_timer();
+    EventRegister(&trace_provider, NULL, NULL, &os->trace); /* fails: no tracing, no more */
     os->lookup.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL);
     if (os->wake && os->network && os->timer && os->lookup.hEvent)
         return os;
@@ -65,6 +92,8 @@ static void close_handle(HANDLE *handle)
 void os_destroy(struct os *os)
 {
     os_give_up_look_up(os);
+    if (os->trace)
+        EventUnregister(os->trace);
     close_handle(&os->wake);
     close_handle(&os->network);
     close_handle(&os->timer);
