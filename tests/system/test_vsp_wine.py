@@ -2,6 +2,7 @@
 """The driver as Windows programs see it: htsvsp.dll behind \\\\.\\COM77 under Wine, by a test driver that
 does what the system's reflector does (tests/windows/reflector.c)."""
 import json
+import os
 import pathlib
 import re
 import socket
@@ -17,6 +18,7 @@ from wine import ROOT, windows_path
 
 BUILD = pathlib.Path(ROOT, "build/driver")
 CONTROL = BUILD / "windows/control/vspControl.exe"
+EXE = pathlib.Path(os.environ.get("KDWIRE_EXE", pathlib.Path(ROOT, "build/windows/src/cli/kdwire.exe")))
 CLIENT = BUILD / "tests/windows/vsp_client.exe"
 
 
@@ -58,6 +60,14 @@ def vsp_control(port, *arguments, code=0, device=True):
     text = (done.stdout + done.stderr).decode().replace("\r", "")
     assert done.returncode == code, text
     return text
+
+
+def wait_for(condition):
+    for _ in range(50):
+        if condition():
+            return
+        time.sleep(0.1)
+    assert condition()
 
 
 def test_control_sets_and_shows(port):
@@ -155,8 +165,29 @@ def test_options_of_the_first_control(port):
     text = vsp_control(port, "-r")
     assert "wait units: 7" in text and "trace level: 1" in text
     assert "COM77 stopped" in vsp_control(port, "--stop")
+    text = vsp_control(port, "-s", "-p", "0", code=1)
+    assert "-p PORT must be from 1 to 65535" in text
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        number = unused.getsockname()[1]
+    text = vsp_control(port, "-s", "-p", str(number), "-i", "127.0.0.1", "-v", "--selectPort", "77")
+    assert "COM77 configured" in text and f"tcp-listen:127.0.0.1:{number}" in text and "baud" in text
+    wait_for(lambda: json.loads(vsp_control(port, "status", "--json"))["state"] == "listening")
+    socket.create_connection(("127.0.0.1", number)).close()
+    vsp_control(port, "--stop")
     vsp_control(port, "-c", "-p", "1", code=1)  # without an address
     vsp_control(port, "-c", "-s", code=2)
+
+
+def test_echo_service_of_the_first_control(port):
+    service = port.wine.start(CONTROL, "--echoservice", "0", stdout=subprocess.PIPE)
+    number = int(re.search(rb"127.0.0.1:(\d+)", service.stdout.readline())[1])
+    for _ in range(2):  # one peer after the other
+        with socket.create_connection(("127.0.0.1", number), timeout=20) as peer:
+            peer.sendall(b"there and back")
+            assert peer.recv(100) == b"there and back"
+    service.kill()
+    service.wait()
+    service.stdout.close()
 
 
 class LoopServer:
@@ -267,31 +298,34 @@ class Forwarder:
             pass
 
 
-def debug(endpoint, commands):
-    done = subprocess.run([KDWIRE, "debug", endpoint, "--timeout", f"{qemu.PATIENCE:.0f}", "-c", commands],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=4 * qemu.PATIENCE,
-                          check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    return done.stdout
+def checked(done):
+    text = done.stdout.decode().replace("\r", "")
+    assert done.returncode == 0, text[-2000:] + done.stderr.decode()
+    return text
 
 
-@pytest.mark.skipif(KDWIRE is None, reason="kdwire is not built (tools/build)")
+def debug_arguments(endpoint, commands):
+    return "debug", endpoint, "--timeout", f"{qemu.PATIENCE:.0f}", "-c", commands
+
+
+@pytest.mark.skipif(KDWIRE is None or not EXE.exists(), reason="kdwire and kdwire.exe are not built (tools/build)")
 def test_the_whole_way_to_firmware(port):
-    """kdwire debug - TCP - a Windows program - COM77 - htsvsp.dll - TCP - QEMU - windbg.efi."""
+    """kdwire.exe debug - COM77 - htsvsp.dll - TCP - QEMU - windbg.efi."""
     tick = symbol_offset("hello", "hello_tick")
     mebibyte = "; ".join(f"dq {at:x} L2000" for at in range(0x100000, 0x200000, 0x10000))
     with Session("break count=1", app="hello", attach=False) as session:
         session.machine.kd.close()
         forwarder = Forwarder(session.machine.path("kd"))
         vsp_control(port, "set", "--connect", f"127.0.0.1:{forwarder.port}")
-        bridge = port.wine.start(CLIENT, "bridge", stdout=subprocess.PIPE)
-        number = int(bridge.stdout.readline().split()[1])
-        text = debug(f"tcp:127.0.0.1:{number}", f"g; g; bp hello+{tick:x}; g; r rip; bc *; {mebibyte}; q")
+        text = checked(port.wine.run(EXE, *debug_arguments(
+            "serial:COM77", f"g; g; bp hello+{tick:x}; g; r rip; bc *; {mebibyte}; q"), limit=4 * qemu.PATIENCE))
         assert f"Breakpoint 0 hit\nhello+0x{tick:x}:" in text
-        assert bridge.wait(30) == 0
-        bridge.stdout.close()
+        assert "it is KD: " in vsp_control(port, "doctor")
         vsp_control(port, "--stop")
-        direct = debug(f"unix:{session.machine.path('kd')}", f"{mebibyte}; qd")
+        direct = checked(subprocess.run([KDWIRE, *debug_arguments(f"unix:{session.machine.path('kd')}",
+                                                                  f"{mebibyte}; qd")],
+                                        stdin=subprocess.DEVNULL, capture_output=True, timeout=4 * qemu.PATIENCE,
+                                        check=False))
     rows = [re.findall(r"^[0-9a-f`]{8,} .*$", text, re.M) for text in (text, direct)]
     assert len(rows[1]) >= 1 << 16 and rows[0][-len(rows[1]):] == rows[1]
 

@@ -470,44 +470,6 @@ static void test_far_client(void)
     CHECK(finish(port, &o, &error) == 1);
 }
 
-/* A debugger elsewhere, by TCP, at the port: what WinDbg does with a COM port, with another
- * debugger. */
-static DWORD WINAPI bridge_out(void *argument)
-{
-    SOCKET peer = (SOCKET)(uintptr_t)argument;
-    char block[4096];
-    int count = 0;
-    while ((count = recv(peer, block, sizeof(block), 0)) > 0) {
-        OVERLAPPED o;
-        DWORD error = 0;
-        begin_write(port, &o, block, (DWORD)count);
-        CHECK(finish(port, &o, &error) == (DWORD)count && !error);
-    }
-    return 0;
-}
-
-static void bridge(void)
-{
-    char block[4096];
-    uint16_t number = 0;
-    port = open_port(FILE_FLAG_OVERLAPPED);
-    set_timeouts(port, MAXDWORD, MAXDWORD, 200); /* the first byte, or nothing after a while */
-    SOCKET listener = listen_at("127.0.0.1", &number);
-    printf("listening %u\n", number);
-    fflush(stdout);
-    SOCKET peer = accept_peer(listener);
-    HANDLE thread = CreateThread(NULL, 0, bridge_out, (void *)(uintptr_t)peer, 0, NULL);
-    while (WaitForSingleObject(thread, 0) == WAIT_TIMEOUT) {
-        OVERLAPPED o;
-        DWORD error = 0;
-        begin_read(port, &o, block, sizeof(block));
-        DWORD count = finish(port, &o, &error);
-        CHECK(!error || error == ERROR_TIMEOUT);
-        if (count && send(peer, block, (int)count, 0) <= 0)
-            break;
-    }
-}
-
 /* Keeps Wine's services, and with them the driver, alive between programs. */
 static void hold(void)
 {
@@ -533,7 +495,6 @@ static const struct test {
     {"far-client", test_far_client},
     {"remove", remove_service},
     {"hold", hold},
-    {"bridge", bridge},
 };
 
 int main(int count, char **arguments)

@@ -154,13 +154,15 @@ static int echo_service(const char *text)
     WSADATA data;
     char block[4096];
     struct sockaddr_in address = {.sin_family = AF_INET};
+    int size = sizeof(address);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons((u_short)strtoul(text, NULL, 10));
     WSAStartup(MAKEWORD(2, 2), &data);
     SOCKET listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(listener, (struct sockaddr *)&address, sizeof(address)) || listen(listener, 1))
+    if (bind(listener, (struct sockaddr *)&address, size) || listen(listener, 1) ||
+        getsockname(listener, (struct sockaddr *)&address, &size))
         return fail_with((DWORD)WSAGetLastError(), "port %s", text);
-    printf("echo service at 127.0.0.1:%s; Ctrl-C ends it\n", text);
+    printf("echo service at 127.0.0.1:%u; Ctrl-C ends it\n", ntohs(address.sin_port));
     fflush(stdout);
     for (;;) {
         SOCKET peer = accept(listener, NULL, NULL);
@@ -201,6 +203,8 @@ static int act_on_port(const struct request *request)
         code = report(&port);
     else
         code = configure(&port, request);
+    if (request->verbose && port_refresh(&port))
+        print_status(&port);
     port_close(&port);
     return code;
 }

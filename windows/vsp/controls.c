@@ -155,20 +155,21 @@ static const struct control {
     uint32_t code;
     size_t in, out; /* bytes at least */
     control_function *run;
+    bool changes; /* settings, and what the registry keeps: one after the other */
 } controls[] = {
-    {VSP_IDENTIFY, 0, 0, identify},
-    {VSP_CONFIGURE, sizeof(struct vsp_configure), 0, configure},
-    {VSP_SET_LOG_LEVEL, 4, 0, set_log_level},
-    {VSP_GET_LOG_LEVEL, 0, 4, get_log_level},
-    {VSP_REPORT, 0, sizeof(struct vsp_report), report},
-    {VSP_GET_WAIT_UNITS, 0, 4, get_wait_units},
-    {VSP_SET_WAIT_UNITS, 4, 0, set_wait_units},
-    {VSP_GET_SETTINGS, 0, sizeof(struct vsp_settings), get_settings},
-    {VSP_SET_SETTINGS, sizeof(struct vsp_settings), 0, set_settings},
-    {VSP_GET_STATUS, 0, sizeof(struct vsp_status), get_status},
-    {VSP_READ_LOG, 8, 8, read_log},
-    {VSP_RECONNECT, 0, 0, reconnect},
-    {VSP_READ_TAIL, 0, 1, read_tail},
+    {VSP_IDENTIFY, 0, 0, identify, false},
+    {VSP_CONFIGURE, sizeof(struct vsp_configure), 0, configure, true},
+    {VSP_SET_LOG_LEVEL, 4, 0, set_log_level, true},
+    {VSP_GET_LOG_LEVEL, 0, 4, get_log_level, false},
+    {VSP_REPORT, 0, sizeof(struct vsp_report), report, false},
+    {VSP_GET_WAIT_UNITS, 0, 4, get_wait_units, false},
+    {VSP_SET_WAIT_UNITS, 4, 0, set_wait_units, false},
+    {VSP_GET_SETTINGS, 0, sizeof(struct vsp_settings), get_settings, false},
+    {VSP_SET_SETTINGS, sizeof(struct vsp_settings), 0, set_settings, true},
+    {VSP_GET_STATUS, 0, sizeof(struct vsp_status), get_status, false},
+    {VSP_READ_LOG, 8, 8, read_log, false},
+    {VSP_RECONNECT, 0, 0, reconnect, false},
+    {VSP_READ_TAIL, 0, 1, read_tail, false},
 };
 
 static wdf_status run(const struct control *control, struct call *call, WDFREQUEST request,
@@ -183,7 +184,14 @@ static wdf_status run(const struct control *control, struct call *call, WDFREQUE
     if (status >= 0 && control->out)
         status = WDF(RequestRetrieveOutputBuffer, request, call->out_size, &call->out, NULL);
     call->in = in;
-    return status < 0 ? status : (wdf_status)control->run(call, done);
+    if (status < 0)
+        return status;
+    if (control->changes)
+        line_begin_change(call->line);
+    status = (wdf_status)control->run(call, done);
+    if (control->changes)
+        line_end_change(call->line);
+    return status;
 }
 
 bool controls_run(WDFDEVICE device, WDFREQUEST request, uint32_t code, size_t in_size,

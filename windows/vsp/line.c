@@ -623,6 +623,16 @@ bool line_set_settings(struct line *line, const struct vsp_settings *settings)
     return true;
 }
 
+void line_begin_change(struct line *line)
+{
+    os_lock_change(line->os);
+}
+
+void line_end_change(struct line *line)
+{
+    os_unlock_change(line->os);
+}
+
 void line_get_settings(struct line *line, struct vsp_settings *settings)
 {
     os_lock(line->os);

@@ -77,6 +77,9 @@ void line_cancel(struct line *line, struct line_request *request);
 void line_default_settings(struct vsp_settings *settings);
 /* False: a field is out of its range, nothing has changed. */
 bool line_set_settings(struct line *line, const struct vsp_settings *settings);
+/* Around a change of settings that is also written elsewhere: two at once do not mix. */
+void line_begin_change(struct line *line);
+void line_end_change(struct line *line);
 void line_get_settings(struct line *line, struct vsp_settings *settings);
 void line_get_status(struct line *line, struct vsp_status *status);
 void line_get_report(struct line *line, struct vsp_report *report);

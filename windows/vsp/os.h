@@ -51,6 +51,10 @@ void os_stop(struct os *os);
 void os_lock(struct os *os);
 void os_unlock(struct os *os);
 
+/* Another one, outside of the first: a change of settings and its keeping in the registry. */
+void os_lock_change(struct os *os);
+void os_unlock_change(struct os *os);
+
 uint64_t os_now(void); /* microseconds */
 
 /* Whether somebody watches events of a level (enum vsp_log_level), and one for them: on Windows

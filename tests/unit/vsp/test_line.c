@@ -680,6 +680,38 @@ static void test_threads(void **state)
     close(listener);
 }
 
+static void *change_settings(void *argument)
+{
+    struct vsp_settings *s = argument;
+    for (int i = 0; i < 100; i++)
+        set_settings(console, s);
+    return NULL;
+}
+
+/* Two vspControls at once: what is kept is one's or the other's. */
+static void test_settings_do_not_mix(void **state)
+{
+    pthread_t threads[2];
+    struct vsp_settings s[2];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        s[i] = get_settings(console);
+        s[i].keepalive = s[i].retry = s[i].port = 1 + (uint32_t)i;
+        s[i].host[0] = (char)('a' + i);
+        assert_int_equal(pthread_create(&threads[i], NULL, change_settings, &s[i]), 0);
+    }
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    fake_close(port);
+    fake_close(console);
+    fake_remove_device();
+    assert_int_equal(fake_add_device(), WDF_OK);
+    port = open_port();
+    console = open_control();
+    const struct vsp_settings kept = get_settings(console);
+    assert_memory_equal(&kept, &s[kept.port == 2], sizeof(kept));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_both, close_both)
 
 int main(void)
@@ -708,6 +740,7 @@ int main(void)
         TEST(test_bulk_out),
         TEST(test_bulk_to_a_slow_peer),
         TEST(test_unread_bytes_stop_the_sender),
+        TEST(test_settings_do_not_mix),
         TEST(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

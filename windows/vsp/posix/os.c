@@ -10,7 +10,7 @@
 #include "sockets.h"
 
 struct os {
-    pthread_mutex_t lock;
+    pthread_mutex_t lock, change;
     pthread_t thread;
     void (*run)(void *context);
     void *context;
@@ -42,6 +42,7 @@ struct os *os_create(void (*run)(void *context), void *context)
     sockets_nonblocking(os->wake[0]);
     sockets_nonblocking(os->wake[1]);
     pthread_mutex_init(&os->lock, NULL);
+    pthread_mutex_init(&os->change, NULL);
     os->run = run;
     os->context = context;
     return os;
@@ -53,6 +54,7 @@ void os_destroy(struct os *os)
     close(os->wake[0]);
     close(os->wake[1]);
     pthread_mutex_destroy(&os->lock);
+    pthread_mutex_destroy(&os->change);
     free(os);
 }
 
@@ -82,6 +84,16 @@ void os_lock(struct os *os)
 void os_unlock(struct os *os)
 {
     pthread_mutex_unlock(&os->lock);
+}
+
+void os_lock_change(struct os *os)
+{
+    pthread_mutex_lock(&os->change);
+}
+
+void os_unlock_change(struct os *os)
+{
+    pthread_mutex_unlock(&os->change);
 }
 
 uint64_t os_now(void)

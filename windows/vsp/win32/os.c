@@ -12,7 +12,7 @@
 
 struct os {
     REGHANDLE trace;
-    CRITICAL_SECTION lock;
+    CRITICAL_SECTION lock, change;
     void (*run)(void *context);
     void *context;
     HANDLE thread;
@@ -69,6 +69,7 @@ struct os *os_create(void (*run)(void *context), void *context)
         return NULL;
     }
     InitializeCriticalSection(&os->lock);
+    InitializeCriticalSection(&os->change);
     os->run = run;
     os->context = context;
     os->wake = CreateEventW(NULL, FALSE, FALSE, NULL);
@@ -99,6 +100,7 @@ void os_destroy(struct os *os)
     close_handle(&os->timer);
     close_handle(&os->lookup.hEvent);
     DeleteCriticalSection(&os->lock);
+    DeleteCriticalSection(&os->change);
     free(os);
     WSACleanup();
 }
@@ -132,6 +134,16 @@ void os_lock(struct os *os)
 void os_unlock(struct os *os)
 {
     LeaveCriticalSection(&os->lock);
+}
+
+void os_lock_change(struct os *os)
+{
+    EnterCriticalSection(&os->change);
+}
+
+void os_unlock_change(struct os *os)
+{
+    LeaveCriticalSection(&os->change);
 }
 
 uint64_t os_now(void)
