@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import zipfile
 
 import pytest
 
@@ -13,6 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 INF = ROOT / "windows/vsp/htsvsp.inf"
 DLL = ROOT / "build/driver/windows/vsp/htsvsp.dll"
 MKCAT = ROOT / "build/linux/tools/mkcat/mkcat"
+PACKAGE = ROOT / "dist/windows"
 TIME = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
 
 needs_dll = pytest.mark.skipif(not DLL.exists(), reason="build/driver is not built (tools/build does)")
@@ -47,6 +49,21 @@ def test_building_again_gives_the_same_bytes():
     subprocess.run(["ninja", "-C", ROOT / "build/driver", "windows/vsp/htsvsp.dll"], check=True,
                    capture_output=True)
     assert hashlib.sha256(DLL.read_bytes()).digest() == before
+
+
+def test_a_wrong_index_of_the_framework_is_seen(tmp_path):
+    """tools/check-wdf, on a header in the form of Microsoft's."""
+    header = tmp_path / "wdffuncenum.h"
+    text = (ROOT / "windows/vsp/wdf.h").read_text()
+    names = re.findall(r"^    X\([^()]*?(\w+), (\d+),", text, re.M)
+    assert len(names) == text.count("    X(")
+    lines = [f"    Wdf{name}TableIndex = {number}," for name, number in names]
+    lines.append("    WdfFunctionTableNumEntries = 257,")
+    header.write_text("\n".join(lines))
+    assert run(ROOT / "tools/check-wdf", header).returncode == 0
+    header.write_text("\n".join(lines).replace("RequestCompleteTableIndex = 163", "RequestCompleteTableIndex = 164"))
+    done = run(ROOT / "tools/check-wdf", header)
+    assert done.returncode == 1 and done.stdout == "RequestComplete: 163 here, 164 there\n"
 
 
 def lint(tmp_path, text):
@@ -217,6 +234,28 @@ def test_a_signed_dll_still_fits_the_catalog(signed):
                "-in", signed / "htsvsp.dll", "-out", signed / "signed.dll")
     assert done.returncode == 0
     assert verify(signed, "-catalog", signed / "htsvsp.cat", signed / "signed.dll")
+
+
+DRIVER_FILES = ["htsvsp.cat", "htsvsp.cer", "htsvsp.dll", "htsvsp.inf", "vspControl.exe"]
+needs_package = pytest.mark.skipif(not (PACKAGE / "htsvsp.zip").exists(), reason="dist/windows is not built")
+
+
+@needs_package
+def test_the_zip_holds_the_package():
+    with zipfile.ZipFile(PACKAGE / "htsvsp.zip") as archive:
+        for name in DRIVER_FILES + ["htsvsp.pdb", "vspControl.pdb"]:
+            assert archive.read(f"htsvsp/{name}") == (PACKAGE / name).read_bytes()
+        catalog = archive.read("htsvsp/htsvsp.cat")
+        assert hashlib.sha256(archive.read("htsvsp/htsvsp.inf")).digest() in catalog
+        assert not [name for name in archive.namelist() if "key" in name.lower()]  # of the signature
+
+
+def test_the_installer_takes_away_what_it_puts():
+    """NSIS makes a 32-bit program, which the 64-bit Wine of Debian cannot run: its script is looked at."""
+    text = (ROOT / "packaging/windows/htsvsp.nsi").read_text()
+    puts = re.findall(r'^  File "\$\{SOURCE\}\\([\w.]+)"', text, re.M)
+    takes = re.findall(r'^  Delete "\$INSTDIR\\([\w.]+)"', text, re.M)
+    assert set(DRIVER_FILES) <= set(puts) <= set(takes)
 
 
 def test_mkcat_says_what_is_wrong(tmp_path):

@@ -336,6 +336,8 @@ def test_setup_as_far_as_wine_goes(port):
     if not package.exists():
         pytest.skip("dist/windows is not built (tools/build does)")
     inf = ("--inf", windows_path(package / "htsvsp.inf"))
+    while "COM88" in vsp_control(port, "list", device=False):  # of a run that was broken off
+        vsp_control(port, "remove", "COM88", device=False)
     text = vsp_control(port, "install", *inf, "--certificate", windows_path(package / "htsvsp.cer"), "--yes",
                        device=False)
     assert "is to be trusted by this computer" in text and "installed: " in text
@@ -347,3 +349,15 @@ def test_setup_as_far_as_wine_goes(port):
     assert "COM88" not in vsp_control(port, "list", device=False)
     assert "COM88 is no htsvsp port" in vsp_control(port, "remove", "COM88", code=1, device=False)
     assert "missing.inf" in vsp_control(port, "install", "--inf", "missing.inf", code=1, device=False)
+    # The same by the first vspControl's options.
+    assert "installed: " in vsp_control(port, "--install", inf[1], device=False)
+    assert "htsvsp.inf: the file is not there" in vsp_control(port, "--addDevice", "-c", "-p", "7001", "-i", "host",
+                                                              code=1, device=False)  # not beside the program
+    vsp_control(port, "add", "--connect", "host:7001", "--com", "COM88", *inf, code=1, device=False)
+    assert "COM88  not present" in vsp_control(port, "--listDevices", device=False)
+    for option in ("--disableDevice", "--enableDevice"):  # Wine cannot, and the program says so
+        assert "COM88: " in vsp_control(port, option, "COM88", code=1, device=False)
+        assert "COM89 is no htsvsp port" in vsp_control(port, option, "COM89", code=1, device=False)
+    vsp_control(port, "--removeDevice", "COM88", device=False)
+    assert "COM88" not in vsp_control(port, "--listDevices", device=False)
+    assert "pnputil" in vsp_control(port, "--uninstall", inf[1], code=1, device=False)

@@ -12,6 +12,7 @@ static const struct {
     DWORD error;
     const char *text;
 } known[] = {
+    {ERROR_SUCCESS, "the system refuses and gives no reason"},
     {ERROR_ACCESS_DENIED, "access is denied; run it as administrator"},
     {ERROR_FILE_NOT_FOUND, "the file is not there"},
     {ERROR_PATH_NOT_FOUND, "the folder is not there"},
