@@ -54,12 +54,13 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "address.h"
 #include "kdwire/error.h"
 #include "kdwire/kdnet.h"
 
 enum {
-    ENDPOINT_TEXT_MAX = 1024,   /* longest endpoint string: a path (PATH_MAX is rarely used) */
-    ENDPOINT_HOST_MAX = 256,    /* longest DNS name (RFC 1035) and its NUL */
+    ENDPOINT_TEXT_MAX = 1024, /* longest endpoint string: a path (PATH_MAX is rarely used) */
+    ENDPOINT_HOST_MAX = ADDRESS_HOST_MAX,
     ENDPOINT_MESSAGE_MAX = 512, /* one line to the user */
     /* Bytes that wait for a peer that reads slowly. Large enough that a reader's short nap does
      * not stop a bulk transfer, small enough to be nothing beside the program itself; holds one

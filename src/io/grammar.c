@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "address.h"
+#include "number.h"
 #include "opener.h"
 
 enum {
@@ -13,10 +15,9 @@ enum {
     KEEPALIVE_MAX = 32767,  /* what Linux takes for TCP_KEEPIDLE */
     RETRY_DEFAULT = 2,      /* a rebooting target is back on the line within two seconds */
     RETRY_MAX = 3600,
-    BAUD_DEFAULT = 115200, /* what every KD guide sets */
-    UNIX_PATH_MAX = 107,   /* sun_path without its NUL; a longer one would be cut silently */
-    PIPE_NAME_MAX = 240,   /* Windows allows 256 with the folder */
-    PORT_MAX = 65535,
+    BAUD_DEFAULT = 115200,      /* what every KD guide sets */
+    UNIX_PATH_MAX = 107,        /* sun_path without its NUL; a longer one would be cut silently */
+    PIPE_NAME_MAX = 240,        /* Windows allows 256 with the folder */
     KDNET_PORT_DEFAULT = 50000, /* what Microsoft's guides set */
 };
 
@@ -94,22 +95,6 @@ __attribute__((format(printf, 2, 3))) static int fail(const struct parse *parse,
         if ((unsigned char)*c < ' ' || *c == 127)
             *c = '?'; /* one line, whatever was in the text */
     return KD_E_ARGUMENT;
-}
-
-static bool parse_number(const char *text, uint32_t base, uint32_t max, uint32_t *value)
-{
-    if (!*text)
-        return false;
-    uint64_t sum = 0;
-    for (; *text; text++) {
-        if (*text < '0' || (uint32_t)(*text - '0') >= base)
-            return false;
-        sum = sum * base + (uint32_t)(*text - '0');
-        if (sum > max)
-            return false;
-    }
-    *value = (uint32_t)sum;
-    return true;
 }
 
 static bool parse_switch(const char *value, bool *out)
@@ -208,17 +193,15 @@ static bool set_port(struct endpoint_spec *spec, const char *value)
 {
     uint32_t port = 0;
     uint32_t least = spec->kind == ENDPOINT_KDNET_HOST ? 0 : 1;
-    if (!parse_number(value, 10, PORT_MAX, &port) || port < least)
+    if (!parse_number(value, 10, ADDRESS_PORT_MAX, &port) || port < least)
         return false;
     spec->port = (uint16_t)port;
     return true;
 }
 
-static bool is_host_name(const char *host);
-
 static bool set_peer_host(struct endpoint_spec *spec, const char *value)
 {
-    if (!*value || !is_host_name(value))
+    if (!*value || !address_is_host(value))
         return false;
     memcpy(spec->host, value, strlen(value) + 1);
     return true;
@@ -324,81 +307,13 @@ static const char *next_part(const char *text, bool literal, char *out)
     return *text ? text + 1 : NULL;
 }
 
-static int parse_port(const struct parse *parse, const char *text)
-{
-    uint32_t port = 0;
-    uint32_t least = parse->spec->kind == ENDPOINT_TCP ? 1 : 0;
-    if (!parse_number(text, 10, PORT_MAX, &port) || port < least)
-        return fail(parse,
-                    "the port is '%.60s', it must be a number from %" PRIu32
-                    " to 65535; for example %s",
-                    text, least, kind_entry(parse->spec->kind)->example);
-    parse->spec->port = (uint16_t)port;
-    return KD_OK;
-}
-
-/* Names, IPv4 and IPv6 addresses with a zone ("fe80::1%eth0"), and "*". */
-static bool is_host_character(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c && strchr(".-_:%*", c));
-}
-
-static bool is_host_name(const char *host)
-{
-    size_t size = strlen(host);
-    for (size_t i = 0; i < size; i++)
-        if (!is_host_character(host[i]))
-            return false;
-    return size < ENDPOINT_HOST_MAX;
-}
-
-static int set_host(const struct parse *parse, const char *host, size_t size)
-{
-    if (size >= ENDPOINT_HOST_MAX)
-        return fail(parse, "the host name is longer than %d characters", ENDPOINT_HOST_MAX - 1);
-    for (size_t i = 0; i < size; i++)
-        if (!is_host_character(host[i]))
-            return fail(parse, "the host name contains '%c', which no name or address does",
-                        host[i]);
-    memcpy(parse->spec->host, host, size);
-    parse->spec->host[size] = '\0';
-    return KD_OK;
-}
-
-/* HOST:PORT, [ADDR]:PORT; listening also PORT alone and :PORT. */
 static int parse_host_port(const struct parse *parse, const char *part)
 {
     struct endpoint_spec *spec = parse->spec;
-    const char *example = kind_entry(spec->kind)->example;
-    bool listens = spec->kind == ENDPOINT_TCP_LISTEN;
-    const char *host = part;
-    const char *colon = NULL;
-    size_t host_size = 0;
-    if (*part == '[') {
-        const char *end = strchr(part, ']');
-        if (!end || end[1] != ':')
-            return fail(parse, "an IPv6 address is written [ADDRESS]:PORT; for example %s",
-                        example);
-        host = part + 1;
-        host_size = (size_t)(end - host);
-        colon = end + 1;
-    } else {
-        colon = strchr(part, ':');
-        if (colon && strchr(colon + 1, ':'))
-            return fail(parse,
-                        "more than one colon in '%.60s'; an IPv6 address is written [ADDRESS]:PORT",
-                        part);
-        host_size = colon ? (size_t)(colon - part) : 0;
-    }
-    if (!colon && !listens)
-        return fail(parse, "the port is missing; for example %s", example);
-    if (!host_size && !listens)
-        return fail(parse, "the host is missing; for example %s", example);
-    int rc = host_size ? set_host(parse, host, host_size) : set_host(parse, "127.0.0.1", 9);
-    if (rc < 0)
-        return rc;
-    return parse_port(parse, colon ? colon + 1 : part);
+    char problem[ADDRESS_PROBLEM_MAX];
+    if (address_parse(part, spec->kind == ENDPOINT_TCP_LISTEN, spec->host, &spec->port, problem))
+        return KD_OK;
+    return fail(parse, "%s; for example %s", problem, kind_entry(spec->kind)->example);
 }
 
 static int parse_path(const struct parse *parse, const char *part)
@@ -491,7 +406,7 @@ static int fail_kind(const struct parse *parse, const char *name)
         return fail(parse, "the kind is missing; did you mean serial:%.100s?", text);
     if (*text == '/' || *text == '.')
         return fail(parse, "the kind is missing; did you mean unix:%.100s?", text);
-    if (colon && parse_number(colon + 1, 10, PORT_MAX, &port))
+    if (colon && parse_number(colon + 1, 10, ADDRESS_PORT_MAX, &port))
         return fail(parse, "'%.60s' is no kind of endpoint; did you mean tcp:%.100s?", name, text);
     char list[256];
     return fail(parse, "'%.60s' is no kind of endpoint; use %s", name,

@@ -135,9 +135,9 @@ def test_log_to_a_file(port, tmp_path):
 
 
 @pytest.mark.parametrize("arguments,says", [
-    (("set", "--connect", "host"), "is no HOST:PORT"),
+    (("set", "--connect", "host"), "the port is missing; for example --connect xenhost:7001"),
     (("set", "--connect", "fe80::1:7001"), "[ADDRESS]:PORT"),
-    (("set", "--listen", "70000"), "is no [ADDRESS:]PORT"),
+    (("set", "--listen", "70000"), "must be a number from 0 to 65535"),
     (("set", "--when", "sometimes"), "always open dtr"),
     (("set", "--retry", "soon"), "must be a number"),
     (("set", "--connect", "a:1", "--listen", "2"), "exclude each other"),

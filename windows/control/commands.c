@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/address.h"
+
+_Static_assert((int)VSP_HOST_MAX == (int)ADDRESS_HOST_MAX, "settings hold every host");
+
 static const char *const state_names[] = {"idle",      "looking up", "connecting",
                                           "listening", "connected",  "waiting"};
 static const char *const offline_names[] = {"wait", "discard", "fail", NULL};
@@ -134,29 +138,16 @@ int command_status(const struct options *options)
 /* HOST:PORT, [ADDRESS]:PORT; listening also PORT alone. */
 static bool split_endpoint(const char *text, bool listens, struct vsp_settings *settings)
 {
-    const char *colon = strrchr(text, ':');
-    const char *port = colon ? colon + 1 : text;
-    char *end = NULL;
-    unsigned long number = strtoul(port, &end, 10);
-    const char *host = text;
-    size_t length = colon ? (size_t)(colon - text) : 0;
-    if (length >= 2 && host[0] == '[' && host[length - 1] == ']') {
-        host++;
-        length -= 2;
-    } else if (memchr(host, ':', length)) {
-        fail("'%s': an IPv6 address is written [ADDRESS]:PORT", text);
-        return false;
-    }
-    if (*end || end == port || number > 65535 || (!listens && (!number || !length)) ||
-        length >= VSP_HOST_MAX) {
-        fail("'%s' is no %s", text,
-             listens ? "[ADDRESS:]PORT, for example 7001" : "HOST:PORT, for example xenhost:7001");
+    char problem[ADDRESS_PROBLEM_MAX];
+    uint16_t port = 0;
+    memset(settings->host, 0, sizeof(settings->host));
+    if (!address_parse(text, listens, settings->host, &port, problem)) {
+        fail("'%s': %s; for example --%s", text, problem,
+             listens ? "listen 7001" : "connect xenhost:7001");
         return false;
     }
     settings->mode = listens ? VSP_LISTEN : VSP_CONNECT;
-    settings->port = number;
-    memset(settings->host, 0, sizeof(settings->host));
-    memcpy(settings->host, host, length);
+    settings->port = port;
     return true;
 }
 
