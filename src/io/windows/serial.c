@@ -1,226 +1,89 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * COM ports. libuv has none: overlapped reads and writes, whose events wake the loop. A read waits
- * for one byte and then takes what has come with it: the time-outs that should do so in one step
- * are not the same in every driver.
- *
- *   read     event                      next     what happens
- *   idle     wanted                     first    ReadFile of one byte
- *   first    the byte, more has come    rest     ReadFile of that
- *   first    the byte, wanted           first    given to the channel; ReadFile of one byte
- *   rest     bytes, wanted              first    the same
- *   either   bytes, not wanted          held     kept in the one buffer until wanted
- *   either   error                      idle     the channel is told that the port is gone
- *   held     wanted                     first    given to the channel; ReadFile of one byte
- *   any      close                      closed   cancelled, waited for
- */
+/* COM ports. libuv has none. A read waits for one byte and then takes what has come with it: the
+ * time-outs that should do so in one step are not the same in every driver. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../opener.h"
+#include "overlapped.h"
 #include "text.h"
-#include "waiter.h"
 
 enum {
     COM_QUEUE = 64 * 1024, /* the driver's, each way: more than any UART needs */
     COM_NAME_MAX = 128,
 };
 
-enum com_read {
-    COM_READ_IDLE,
-    COM_READ_FIRST,
-    COM_READ_REST,
-    COM_READ_HELD,
-};
-
-/* One of the two directions. */
-struct com_way {
-    struct waiter waiter;
-    OVERLAPPED overlapped;
-    bool pending;
-};
-
-/* An open port; lives until its waiters are closed. */
+/* An open port. */
 struct com {
-    HANDLE port;
+    struct overlapped port;
     struct channel *channel;
-    struct com_way in, out;
-    int waiters;
-    enum com_read state;
-    bool wanted;
-    DWORD error;     /* why a read could not begin */
-    DWORD held;      /* bytes in the channel's read buffer */
-    size_t out_left; /* bytes of the present write that have not left */
-    const uint8_t *out_bytes;
 };
 
-static void begin_read(struct com *com, enum com_read what, DWORD size);
-
-static DWORD way_result(struct com *com, struct com_way *way, DWORD *size)
-{
-    *size = 0;
-    if (!way->pending)
-        return ERROR_IO_INCOMPLETE; /* an event of the operation before */
-    DWORD error =
-        GetOverlappedResult(com->port, &way->overlapped, size, FALSE) ? 0 : GetLastError();
-    if (error != ERROR_IO_INCOMPLETE)
-        way->pending = false;
-    return error;
-}
-
-static void give_held(struct com *com)
-{
-    DWORD size = com->held;
-    com->held = 0;
-    com->state = COM_READ_IDLE;
-    if (size)
-        channel_driver_data(com->channel, com->channel->read_buffer, size);
-}
-
-/* How many bytes the driver has, at most what the buffer takes. */
-static DWORD waiting_bytes(const struct com *com)
+static DWORD waiting_bytes(HANDLE port)
 {
     COMSTAT state;
-    DWORD errors, room = ENDPOINT_READ_MAX - com->held;
-    if (!ClearCommError(com->port, &errors, &state))
-        return 0;
-    return state.cbInQue < room ? state.cbInQue : room;
+    DWORD errors;
+    return ClearCommError(port, &errors, &state) ? state.cbInQue : 0;
 }
 
-static void read_done(struct com *com, DWORD size)
+static void on_bytes(void *context, const uint8_t *bytes, size_t size)
 {
-    bool first = com->state == COM_READ_FIRST;
-    com->held += size;
-    DWORD more = first && size ? waiting_bytes(com) : 0;
-    if (more)
-        begin_read(com, COM_READ_REST, more);
-    else
-        com->state = COM_READ_HELD;
+    struct com *com = context;
+    channel_driver_data(com->channel, bytes, size);
 }
 
-static void read_failed(struct com *com, DWORD error)
+static void on_gone(void *context, int error)
 {
-    com->state = COM_READ_IDLE;
-    channel_driver_gone(com->channel, uv_translate_sys_error((int)error));
+    struct com *com = context;
+    channel_driver_gone(com->channel, error);
 }
 
-static void on_read(struct waiter *waiter)
+static void on_sent(void *context, int error)
 {
-    struct com *com = waiter->context;
-    if (com->state == COM_READ_FIRST || com->state == COM_READ_REST) {
-        DWORD size = 0;
-        DWORD error = com->error ? com->error : way_result(com, &com->in, &size);
-        if (error == ERROR_IO_INCOMPLETE)
-            return;
-        if (error)
-            read_failed(com, error);
-        else
-            read_done(com, size);
-    }
-    if (com->state == COM_READ_HELD && com->wanted)
-        give_held(com);
-    if (com->state == COM_READ_IDLE && com->wanted)
-        begin_read(com, COM_READ_FIRST, 1);
+    struct com *com = context;
+    channel_driver_sent(com->channel, error);
 }
 
-static void begin_read(struct com *com, enum com_read what, DWORD size)
+static void on_closed(void *context)
 {
-    memset(&com->in.overlapped, 0, sizeof(com->in.overlapped));
-    com->in.overlapped.hEvent = com->in.waiter.event;
-    com->in.pending = true;
-    com->state = what;
-    /* Also a read that ends at once signals the event: one way to go on. */
-    if (ReadFile(com->port, com->channel->read_buffer + com->held, size, NULL,
-                 &com->in.overlapped) ||
-        GetLastError() == ERROR_IO_PENDING)
-        return;
-    com->in.pending = false;
-    com->error = GetLastError();
-    SetEvent(com->in.waiter.event);
-}
-
-static void com_resume(struct channel *channel)
-{
-    struct com *com = channel->driver_context;
-    com->wanted = true;
-    if (com->state == COM_READ_HELD) /* from a callback of its own, as bytes always come */
-        SetEvent(com->in.waiter.event);
-    else if (com->state == COM_READ_IDLE)
-        begin_read(com, COM_READ_FIRST, 1);
-}
-
-static void com_pause(struct channel *channel)
-{
-    struct com *com = channel->driver_context;
-    com->wanted = false;
-}
-
-static int continue_write(struct com *com)
-{
-    memset(&com->out.overlapped, 0, sizeof(com->out.overlapped));
-    com->out.overlapped.hEvent = com->out.waiter.event;
-    com->out.pending = true;
-    if (WriteFile(com->port, com->out_bytes, (DWORD)com->out_left, NULL, &com->out.overlapped) ||
-        GetLastError() == ERROR_IO_PENDING)
-        return 0;
-    com->out.pending = false;
-    return uv_translate_sys_error((int)GetLastError());
-}
-
-static int com_send(struct channel *channel, const uint8_t *bytes, size_t size)
-{
-    struct com *com = channel->driver_context;
-    com->out_bytes = bytes;
-    com->out_left = size;
-    return continue_write(com);
-}
-
-static void on_written(struct waiter *waiter)
-{
-    struct com *com = waiter->context;
-    DWORD size;
-    DWORD error = way_result(com, &com->out, &size);
-    if (error == ERROR_IO_INCOMPLETE)
-        return;
-    com->out_bytes += size;
-    com->out_left -= size;
-    int rc = error ? uv_translate_sys_error((int)error) : 0;
-    if (!rc && com->out_left)
-        rc = continue_write(com); /* a driver may take a part */
-    if (rc || !com->out_left)
-        channel_driver_sent(com->channel, rc);
-}
-
-static void on_waiter_closed(struct waiter *waiter)
-{
-    struct com *com = waiter->context;
-    if (--com->waiters)
-        return;
+    struct com *com = context;
     struct channel *channel = com->channel;
     free(com);
     channel_driver_closed(channel);
 }
 
-static void end_way(struct com *com, struct com_way *way)
+static const struct overlapped_use com_use = {
+    .first = 1,
+    .waiting = waiting_bytes,
+    .data = on_bytes,
+    .gone = on_gone,
+    .sent = on_sent,
+    .closed = on_closed,
+};
+
+static void com_resume(struct channel *channel)
 {
-    DWORD size;
-    waiter_stop(&way->waiter);
-    if (way->pending) {
-        CancelIoEx(com->port, &way->overlapped);
-        GetOverlappedResult(com->port, &way->overlapped, &size, TRUE);
-    }
+    struct com *com = channel->driver_context;
+    overlapped_resume(&com->port);
+}
+
+static void com_pause(struct channel *channel)
+{
+    struct com *com = channel->driver_context;
+    overlapped_pause(&com->port);
+}
+
+static int com_send(struct channel *channel, const uint8_t *bytes, size_t size)
+{
+    struct com *com = channel->driver_context;
+    return overlapped_send(&com->port, bytes, size);
 }
 
 static bool com_close(struct channel *channel)
 {
     struct com *com = channel->driver_context;
-    com->wanted = false;
-    end_way(com, &com->in);
-    end_way(com, &com->out);
-    CloseHandle(com->port);
-    waiter_close(&com->in.waiter, on_waiter_closed);
-    waiter_close(&com->out.waiter, on_waiter_closed);
+    overlapped_close(&com->port);
     return false;
 }
 
@@ -231,32 +94,23 @@ static const struct channel_driver com_driver = {
     .close = com_close,
 };
 
-/* Makes the channel of an open port, which then belongs to it. NULL: nothing was taken. */
+/* Makes the channel of an open port, which then belongs to it. NULL: it was not taken. */
 static struct channel *wrap_port(uv_loop_t *loop, HANDLE port)
 {
     struct com *com = calloc(1, sizeof(*com));
     struct channel *channel = channel_new(loop);
-    if (!com || !channel)
-        goto failed;
-    com->port = port;
-    com->channel = channel;
-    if (waiter_init(loop, &com->in.waiter, on_read, com) < 0)
-        goto failed;
-    com->waiters = 1;
-    if (waiter_init(loop, &com->out.waiter, on_written, com) < 0) {
-        /* its waiter closes as all do: over the loop; the channel goes with it */
-        waiter_close(&com->in.waiter, on_waiter_closed);
+    if (!com || !channel) {
+        free(com);
+        if (channel)
+            channel_close(channel);
         return NULL;
     }
-    com->waiters = 2;
+    com->channel = channel;
+    if (!overlapped_init(&com->port, loop, port, channel->read_buffer, &com_use, com))
+        return NULL; /* both were or will be freed */
     channel->driver = &com_driver;
     channel->driver_context = com;
     return channel;
-failed:
-    free(com);
-    if (channel)
-        channel_close(channel);
-    return NULL;
 }
 
 /* ---- opening ---- */
