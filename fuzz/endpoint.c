@@ -39,6 +39,9 @@ static void check_round_trip(const struct endpoint_spec *spec)
     demand(again.mode == spec->mode && again.baud == spec->baud);
     demand(again.data_bits == spec->data_bits && again.parity == spec->parity);
     demand(again.version == spec->version);
+    demand(vmbus_guid_equal(&again.type, &spec->type));
+    demand(vmbus_guid_equal(&again.instance, &spec->instance));
+    demand(again.messages == spec->messages && again.framing == spec->framing);
     demand(again.stop_bits == spec->stop_bits && again.rtscts == spec->rtscts);
 }
 

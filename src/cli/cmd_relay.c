@@ -55,6 +55,7 @@ static const char help_text[] =
     "  pty:LINK               exec:COMMAND               stdio\n"
     "  kdnet-host:port=N[,bind=ADDRESS]      KDNET: a target (Windows) comes to us\n"
     "  kdnet-target:host=HOST,port=N         KDNET: WinDbg (net:port=N,key=...) waits there\n"
+    "  vmbus:vm=NAME          hvsock:vm=NAME   windbg.efi in a VM of this Hyper-V host (Windows)\n"
     "and options after commas: nodelay=off keepalive=SECONDS retry=SECONDS\n"
     "replace=dead|newest|never mode=OCTAL data=7 parity=even stop=2 key-file=FILE.\n"
     "See kdwire-relay(1).\n"

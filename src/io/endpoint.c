@@ -170,6 +170,12 @@ void endpoint_failed(struct endpoint *endpoint, const char *reason)
         endpoint_say(endpoint, ENDPOINT_RETRYING, "%.400s", reason);
 }
 
+void endpoint_gives_up(struct endpoint *endpoint, const char *reason)
+{
+    if (endpoint->state == ENDPOINT_OPENING)
+        end_endpoint(endpoint, reason);
+}
+
 static void stop_probe(struct endpoint *endpoint)
 {
     uv_timer_stop(&endpoint->probe_timer);

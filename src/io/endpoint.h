@@ -18,6 +18,9 @@
  *   kdnet-host:port=PORT     KDNET, the debugger's side: a target (Windows, another kdwire) comes
  *                            to us; bind=ADDR is the loopback address unless given, * is any
  *   kdnet-target:host=HOST,port=PORT     KDNET, the target's side: WinDbg waits for us there
+ *   vmbus:vm=NAME|GUID       offer a VMBus pipe to a VM of this Hyper-V host (Windows); up while
+ * the VM's windbg.efi has it open hvsock:vm=NAME|GUID      wait for a VM of this Hyper-V host at a
+ * Hyper-V socket (Windows)
  *
  * Options follow after commas (not for exec, whose command is all the rest); a comma or a
  * backslash that belongs to a path is written with a backslash before it (pipe and serial: only a
@@ -26,6 +29,8 @@
  *   replace=dead|newest|never  mode=OCTAL (unix-listen)  access=user|admins|everyone (pipe-listen)
  *   baud= data= parity= stop= rtscts (serial)
  *   key=W.X.Y.Z  key-file=PATH (kdnet; with neither, the caller finds the key)  version= (target)
+ *   type=GUID instance=GUID mode=byte|message framing=raw|windbg-uefi|windbg-uefi-ack (vmbus)
+ *   service=GUID (hvsock)
  *
  * An endpoint reopens by itself: connecting ends try again with growing pauses, listening ends
  * accept again, a child is started again. `up` and `down` alternate; data comes and can be
@@ -35,7 +40,8 @@
  *   idle     endpoint_open                  opening  listening ends: listen first, or fail
  *   opening  connected, accepted, opened    up       callback up
  *   opening  could not connect or open      pause    notice RETRYING, once for each new reason
- *   opening  the same, retry=0              ended    callback ended
+ *   opening  the same, retry=0, or trying   ended    callback ended
+ *            again cannot help
  *   pause    time is over                   opening
  *   up       peer gone, endpoint_drop       pause    callback down (listening ends: opening)
  *   up       the same, retry=0 and no       ended    callback down, then ended
@@ -57,6 +63,7 @@
 #include "address.h"
 #include "kdwire/error.h"
 #include "kdwire/kdnet.h"
+#include "vmbus/guid.h"
 
 enum {
     ENDPOINT_TEXT_MAX = 1024, /* longest endpoint string: a path (PATH_MAX is rarely used) */
@@ -87,6 +94,8 @@ enum endpoint_kind {
     ENDPOINT_STDIO,
     ENDPOINT_KDNET_HOST,
     ENDPOINT_KDNET_TARGET,
+    ENDPOINT_VMBUS,
+    ENDPOINT_HVSOCK,
     ENDPOINT_FIFO, /* not in the grammar, see endpoint_spec_fifo */
 };
 
@@ -104,12 +113,19 @@ enum endpoint_access {
     ENDPOINT_ACCESS_EVERYONE, /* anybody who is logged on to this machine */
 };
 
+/* What stands around the bytes inside a VMBus pipe; the same words as windbg.efi's. */
+enum endpoint_framing {
+    ENDPOINT_FRAMING_RAW,
+    ENDPOINT_FRAMING_WINDBG_UEFI,     /* the windbg-uefi project's header, vmbus/framing.h */
+    ENDPOINT_FRAMING_WINDBG_UEFI_ACK, /* and its acknowledgements */
+};
+
 /* A parsed endpoint string; plain data, may be copied. */
 struct endpoint_spec {
     enum endpoint_kind kind;
     char host[ENDPOINT_HOST_MAX]; /* tcp, tcp-listen, kdnet; "*" = any address */
     uint16_t port;                /* tcp, tcp-listen, kdnet */
-    /* unix, pipe, serial, pty: path; exec: command; kdnet: key file */
+    /* unix, pipe, serial, pty: path; exec: command; kdnet: key file; vmbus, hvsock: the VM */
     char path[ENDPOINT_TEXT_MAX];
     bool nodelay;
     uint32_t keepalive; /* seconds until a silent peer is probed; 0 = never */
@@ -124,8 +140,11 @@ struct endpoint_spec {
     bool rtscts;
     struct kdnet_key key; /* kdnet */
     bool has_key;
-    uint8_t version; /* kdnet-target: what it says it speaks */
-    bool write_only; /* stdio: standard input is left alone; not in the grammar */
+    uint8_t version;                  /* kdnet-target: what it says it speaks */
+    struct vmbus_guid type, instance; /* vmbus; hvsock: type is the service */
+    bool messages;                    /* vmbus: the pipe is of message type */
+    enum endpoint_framing framing;    /* vmbus */
+    bool write_only;                  /* stdio: standard input is left alone; not in the grammar */
 };
 
 /*
@@ -142,7 +161,8 @@ int endpoint_parse_any(struct endpoint_spec *spec, const char *text,
 /* Whether the endpoint waits for others to come (tcp-listen, unix-listen, pipe-listen). */
 bool endpoint_spec_listens(const struct endpoint_spec *spec);
 
-/* Whether it comes up whenever somebody comes, and not by trying (listening ends, pty, FIFO). */
+/* Whether it comes up whenever somebody comes, and not by trying (listening ends, pty, FIFO, a VM's
+ * channel). */
 bool endpoint_spec_waits(const struct endpoint_spec *spec);
 
 /*

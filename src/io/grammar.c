@@ -19,6 +19,7 @@ enum {
     UNIX_PATH_MAX = 107,        /* sun_path without its NUL; a longer one would be cut silently */
     PIPE_NAME_MAX = 240,        /* Windows allows 256 with the folder */
     KDNET_PORT_DEFAULT = 50000, /* what Microsoft's guides set */
+    VM_NAME_MAX = 400,          /* Hyper-V takes 100 characters, each of at most 4 bytes */
 };
 
 #define KIND_BIT(kind) (1u << (kind))
@@ -29,7 +30,7 @@ enum {
      KIND_BIT(ENDPOINT_PIPE_LISTEN))
 #define KINDS_RETRY                                                                                \
     (KIND_BIT(ENDPOINT_TCP) | KIND_BIT(ENDPOINT_UNIX) | KIND_BIT(ENDPOINT_PIPE) |                  \
-     KIND_BIT(ENDPOINT_SERIAL) | KIND_BIT(ENDPOINT_KDNET_TARGET))
+     KIND_BIT(ENDPOINT_SERIAL) | KIND_BIT(ENDPOINT_KDNET_TARGET) | KINDS_VM)
 #define KINDS_SERIAL  KIND_BIT(ENDPOINT_SERIAL)
 #define KINDS_MODE    KIND_BIT(ENDPOINT_UNIX_LISTEN)
 #define KINDS_ACCESS  KIND_BIT(ENDPOINT_PIPE_LISTEN)
@@ -37,6 +38,10 @@ enum {
 #define KINDS_HOST    KIND_BIT(ENDPOINT_KDNET_HOST)
 #define KINDS_TARGET  KIND_BIT(ENDPOINT_KDNET_TARGET)
 #define KINDS_KDNET   (KINDS_HOST | KINDS_TARGET)
+#define KINDS_VMBUS   KIND_BIT(ENDPOINT_VMBUS)
+#define KINDS_HVSOCK  KIND_BIT(ENDPOINT_HVSOCK)
+#define KINDS_VM      (KINDS_VMBUS | KINDS_HVSOCK)
+#define KINDS_BODY    (~(KINDS_KDNET | KINDS_VM)) /* more than options follows the kind */
 
 #define PIPE_FOLDER   "\\\\.\\pipe\\"
 
@@ -56,6 +61,8 @@ static const struct kind_name {
     {"pty", ":LINK", "pty:/tmp/com1", ENDPOINT_PTY},
     {"exec", ":COMMAND", "exec:ssh host socat - /dev/ttyS0", ENDPOINT_EXEC},
     {"stdio", "", "stdio", ENDPOINT_STDIO},
+    {"vmbus", ":vm=NAME", "vmbus:vm=kd", ENDPOINT_VMBUS},
+    {"hvsock", ":vm=NAME", "hvsock:vm=kd", ENDPOINT_HVSOCK},
     {"kdnet-host", ":port=N", "kdnet-host:port=50000,key-file=kdnet.key", ENDPOINT_KDNET_HOST},
     {"kdnet-target", ":host=HOST,port=N",
      "kdnet-target:host=192.168.0.9,port=50000,key-file=kdnet.key", ENDPOINT_KDNET_TARGET},
@@ -229,6 +236,50 @@ static bool set_version(struct endpoint_spec *spec, const char *value)
     return true;
 }
 
+static bool set_vm(struct endpoint_spec *spec, const char *value)
+{
+    size_t size = strlen(value);
+    for (const char *c = value; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            return false;
+    memcpy(spec->path, value, size + 1); /* fits: no part is longer than the text */
+    return size > 0 && size <= VM_NAME_MAX;
+}
+
+static bool set_guid(struct vmbus_guid *guid, const char *value)
+{
+    return vmbus_guid_parse(guid, value, strlen(value)) && !vmbus_guid_is_zero(guid);
+}
+
+static bool set_type(struct endpoint_spec *spec, const char *value)
+{
+    return set_guid(&spec->type, value);
+}
+
+static bool set_instance(struct endpoint_spec *spec, const char *value)
+{
+    return set_guid(&spec->instance, value);
+}
+
+static bool set_pipe_mode(struct endpoint_spec *spec, const char *value)
+{
+    spec->messages = !strcmp(value, "message");
+    return spec->messages || !strcmp(value, "byte");
+}
+
+static const char *const framing_names[] = {
+    [ENDPOINT_FRAMING_RAW] = "raw",
+    [ENDPOINT_FRAMING_WINDBG_UEFI] = "windbg-uefi",
+    [ENDPOINT_FRAMING_WINDBG_UEFI_ACK] = "windbg-uefi-ack",
+};
+
+static bool set_framing(struct endpoint_spec *spec, const char *value)
+{
+    int which = find_name(framing_names, sizeof(framing_names) / sizeof(framing_names[0]), value);
+    spec->framing = (enum endpoint_framing)which;
+    return which >= 0;
+}
+
 static const struct option {
     const char *name;
     const char *example;
@@ -252,6 +303,14 @@ static const struct option {
     {"key-file", "key-file=kdnet.key", KINDS_KDNET, set_key_file},
     {"key", "key=w.x.y.z (four numbers in base 36)", KINDS_KDNET, set_key},
     {"version", "version=4", KINDS_TARGET, set_version},
+    {"vm", "vm=kd (its name or GUID)", KINDS_VM, set_vm},
+    {"type", "type=1e7b9c52-4d0a-4b8e-9a37-6c51f0d2e8a4 (a GUID)", KINDS_VMBUS, set_type},
+    {"instance", "instance=5a3c61d8-0f72-4e95-b1c4-83d97e20f6b1 (a GUID)", KINDS_VMBUS,
+     set_instance},
+    {"mode", "mode=byte or mode=message", KINDS_VMBUS, set_pipe_mode},
+    {"framing", "framing=raw, framing=windbg-uefi or framing=windbg-uefi-ack", KINDS_VMBUS,
+     set_framing},
+    {"service", "service=1e7b9c52-4d0a-4b8e-9a37-6c51f0d2e8a4 (a GUID)", KINDS_HVSOCK, set_type},
 };
 
 #define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
@@ -274,12 +333,13 @@ static int parse_option(const struct parse *parse, char *text)
     if (value)
         *value++ = '\0';
     char list[128];
+    bool of_others = false; /* one name may be an option of two kinds, and mean two things */
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (strcmp(text, options[i].name) != 0)
             continue;
+        of_others = true;
         if (!(options[i].kinds & KIND_BIT(kind)))
-            return fail(parse, "option '%s' is not for %s; its options: %s", text,
-                        kind_entry(kind)->name, option_list(kind, list, sizeof(list)));
+            continue;
         if (!options[i].set(parse->spec, value ? value : ""))
             return fail(parse, "option '%s' cannot be '%.60s'; write %s", text,
                         options[i].set == set_key ? "..."
@@ -288,6 +348,9 @@ static int parse_option(const struct parse *parse, char *text)
                         options[i].example);
         return KD_OK;
     }
+    if (of_others)
+        return fail(parse, "option '%s' is not for %s; its options: %s", text,
+                    kind_entry(kind)->name, option_list(kind, list, sizeof(list)));
     struct kdnet_key key;
     bool is_key = kdnet_key_parse(&key, text, NULL) == KD_OK;
     return fail(parse, "'%.60s' is no option of %s; its options: %s", is_key ? "..." : text,
@@ -408,7 +471,7 @@ static int fail_kind(const struct parse *parse, const char *name)
         return fail(parse, "the kind is missing; did you mean unix:%.100s?", text);
     if (colon && parse_number(colon + 1, 10, ADDRESS_PORT_MAX, &port))
         return fail(parse, "'%.60s' is no kind of endpoint; did you mean tcp:%.100s?", name, text);
-    char list[256];
+    char list[320];
     return fail(parse, "'%.60s' is no kind of endpoint; use %s", name,
                 kind_list(list, sizeof(list)));
 }
@@ -448,6 +511,33 @@ static void set_defaults(struct endpoint_spec *spec)
     spec->version = KDNET_VERSION_DEFAULT;
 }
 
+/* What windbg.efi looks for with this framing. */
+static const struct vmbus_guid *default_type(const struct endpoint_spec *spec)
+{
+    return spec->framing == ENDPOINT_FRAMING_RAW ? &vmbus_kdwire_type : &vmbus_windbg_uefi_type;
+}
+
+static const struct vmbus_guid *default_instance(const struct endpoint_spec *spec)
+{
+    return spec->framing == ENDPOINT_FRAMING_RAW ? &vmbus_kdwire_instance
+                                                 : &vmbus_windbg_uefi_instance;
+}
+
+static int finish_vm(const struct parse *parse)
+{
+    struct endpoint_spec *spec = parse->spec;
+    if (!*spec->path)
+        return fail(parse, "vm= is missing: which virtual machine? For example %s",
+                    kind_entry(spec->kind)->example);
+    if (vmbus_guid_is_zero(&spec->type))
+        spec->type = *default_type(spec);
+    if (spec->kind == ENDPOINT_HVSOCK) /* a VM that comes again has left before */
+        spec->replace = ENDPOINT_REPLACE_NEWEST;
+    if (spec->kind == ENDPOINT_VMBUS && vmbus_guid_is_zero(&spec->instance))
+        spec->instance = *default_instance(spec);
+    return KD_OK;
+}
+
 /* After the options: what must be there, and the defaults of this kind. */
 static int finish_kdnet(const struct parse *parse)
 {
@@ -479,17 +569,19 @@ int endpoint_parse_any(struct endpoint_spec *spec, const char *text,
         return parse_path(&parse, rest);
     bool literal = (KINDS_LITERAL & KIND_BIT(spec->kind)) != 0;
     char part[ENDPOINT_TEXT_MAX];
-    bool kdnet = endpoint_spec_needs_key(spec);
-    if (!kdnet) {
+    bool bare = !(KINDS_BODY & KIND_BIT(spec->kind));
+    if (!bare) {
         rest = next_part(rest, literal, part);
         rc = parse_body(&parse, part);
     }
     while (rc >= 0 && rest) {
         rest = next_part(rest, literal, part);
-        if (*part || !kdnet || rest) /* "kdnet-host:" alone has no option */
+        if (*part || !bare || rest) /* "kdnet-host:" alone has no option */
             rc = parse_option(&parse, part);
     }
-    return rc >= 0 && kdnet ? finish_kdnet(&parse) : rc;
+    if (rc < 0 || !bare)
+        return rc;
+    return endpoint_spec_needs_key(spec) ? finish_kdnet(&parse) : finish_vm(&parse);
 }
 
 bool endpoint_spec_needs_key(const struct endpoint_spec *spec)
@@ -510,7 +602,8 @@ int endpoint_parse(struct endpoint_spec *spec, const char *text, char message[EN
 bool endpoint_spec_waits(const struct endpoint_spec *spec)
 {
     return endpoint_spec_listens(spec) || spec->kind == ENDPOINT_PTY ||
-           spec->kind == ENDPOINT_FIFO || endpoint_spec_needs_key(spec);
+           spec->kind == ENDPOINT_FIFO || endpoint_spec_needs_key(spec) ||
+           (KINDS_VM & KIND_BIT(spec->kind)) != 0;
 }
 
 int endpoint_parse_live(struct endpoint_spec *spec, const char *text,
@@ -604,6 +697,31 @@ static void add_kdnet(struct line *line, const struct endpoint_spec *spec)
     }
 }
 
+static void add_guid(struct line *line, const char *name, const struct vmbus_guid *guid,
+                     const struct vmbus_guid *unless)
+{
+    char text[VMBUS_GUID_TEXT];
+    vmbus_guid_text(guid, text);
+    if (!vmbus_guid_equal(guid, unless))
+        add(line, ",%s=%s", name, text);
+}
+
+static void add_vm(struct line *line, const struct endpoint_spec *spec)
+{
+    add(line, ":vm=");
+    add_path(line, spec->path, false);
+    if (spec->kind == ENDPOINT_HVSOCK) {
+        add_guid(line, "service", &spec->type, &vmbus_kdwire_type);
+        return;
+    }
+    add_guid(line, "type", &spec->type, default_type(spec));
+    add_guid(line, "instance", &spec->instance, default_instance(spec));
+    if (spec->messages)
+        add(line, ",mode=message");
+    if (spec->framing != ENDPOINT_FRAMING_RAW)
+        add(line, ",framing=%s", framing_names[spec->framing]);
+}
+
 const char *endpoint_spec_text(const struct endpoint_spec *spec, char *text, size_t size)
 {
     struct line line = {text, size, 0};
@@ -620,6 +738,10 @@ const char *endpoint_spec_text(const struct endpoint_spec *spec, char *text, siz
     case ENDPOINT_KDNET_HOST:
     case ENDPOINT_KDNET_TARGET:
         add_kdnet(&line, spec);
+        break;
+    case ENDPOINT_VMBUS:
+    case ENDPOINT_HVSOCK:
+        add_vm(&line, spec);
         break;
     case ENDPOINT_EXEC:
         add(&line, ":%s", spec->path);

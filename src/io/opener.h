@@ -49,6 +49,8 @@ struct opener *opener_pty(void);         /* posix */
 struct opener *opener_fifo(void);        /* posix */
 struct opener *opener_pipe(void);        /* windows */
 struct opener *opener_pipe_listen(void); /* windows */
+struct opener *opener_vmbus(void);       /* windows */
+struct opener *opener_hvsock(void);      /* windows */
 
 /* The opener of a kind that is not the same on every system. */
 struct opener *platform_opener(enum endpoint_kind kind);
@@ -58,6 +60,8 @@ const char *platform_kind_hint(enum endpoint_kind kind);
 /* Called by openers. REASON is one line without the endpoint's name. */
 void endpoint_opened(struct endpoint *endpoint, struct channel *channel, const char *peer);
 void endpoint_failed(struct endpoint *endpoint, const char *reason);
+/* As endpoint_failed, when trying again cannot help: a person must do something first. */
+void endpoint_gives_up(struct endpoint *endpoint, const char *reason);
 void endpoint_accepted(struct endpoint *endpoint, struct channel *channel, const char *peer);
 void endpoint_say(struct endpoint *endpoint, enum endpoint_notice what, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

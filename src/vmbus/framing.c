@@ -5,10 +5,9 @@
 
 #include "kdwire/wire.h"
 
-#define DATA_MAGIC 0x56867960u
-#define DATA_END   0x87283679u
-#define ACK_MAGIC  0x15957899u
-#define ACK_END    0x36133574u
+#define DATA_END  0x87283679u
+#define ACK_MAGIC 0x15957899u
+#define ACK_END   0x36133574u
 
 enum {
     AT_MAGIC = 0,
@@ -68,7 +67,8 @@ size_t vmbus_framing_send(struct vmbus_framing *framing, uint64_t now_us, const 
         return 0;
     if (size > VMBUS_FRAMING_PAYLOAD)
         size = VMBUS_FRAMING_PAYLOAD;
-    make_header(framing->kept, DATA_MAGIC, FLAG_DATA, size, framing->out_number++, DATA_END);
+    make_header(framing->kept, VMBUS_FRAMING_MAGIC, FLAG_DATA, size, framing->out_number++,
+                DATA_END);
     memcpy(framing->kept + VMBUS_FRAMING_HEADER, bytes, size);
     framing->kept_size = VMBUS_FRAMING_HEADER + size;
     sum = xor_words(framing->kept, framing->kept_size);
@@ -116,7 +116,7 @@ static void drop_bytes(struct vmbus_framing *framing, size_t count)
 /* Whether a header may begin with what is there; the bytes before the next such place go. */
 static void find_header(struct vmbus_framing *framing)
 {
-    static const uint32_t magics[] = {DATA_MAGIC, ACK_MAGIC};
+    static const uint32_t magics[] = {VMBUS_FRAMING_MAGIC, ACK_MAGIC};
     size_t at;
 
     for (at = 0; at < framing->in_size; at++) {
@@ -139,7 +139,7 @@ static void find_header(struct vmbus_framing *framing)
 
 static bool header_is_right(const uint8_t *header)
 {
-    bool data = kd_get_u32(header + AT_MAGIC) == DATA_MAGIC;
+    bool data = kd_get_u32(header + AT_MAGIC) == VMBUS_FRAMING_MAGIC;
     uint32_t length = kd_get_u32(header + AT_LENGTH);
 
     if (kd_get_u32(header + AT_END) != (data ? DATA_END : ACK_END))

@@ -26,6 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define VMBUS_FRAMING_MAGIC 0x56867960u /* before each chunk of data */
+
 enum {
     VMBUS_FRAMING_HEADER = 24,
     /* windbg-uefi reads with buffers of 8 KiB; a KD packet with its trailer has at most 4017. */

@@ -5,6 +5,10 @@ const char *platform_kind_hint(enum endpoint_kind kind)
 {
     if (kind == ENDPOINT_PIPE || kind == ENDPOINT_PIPE_LISTEN)
         return "named pipes exist on Windows only; here use unix: or unix-listen:";
+    if (kind == ENDPOINT_VMBUS)
+        return "VMBus channels are offered by a Windows host: run kdwire.exe there";
+    if (kind == ENDPOINT_HVSOCK)
+        return "Hyper-V sockets exist on a Windows host: run kdwire.exe there";
     return NULL;
 }
 

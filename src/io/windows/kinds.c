@@ -29,6 +29,10 @@ struct opener *platform_opener(enum endpoint_kind kind)
         return opener_exec();
     case ENDPOINT_STDIO:
         return opener_stdio();
+    case ENDPOINT_VMBUS:
+        return opener_vmbus();
+    case ENDPOINT_HVSOCK:
+        return opener_hvsock();
     default:
         return NULL;
     }

@@ -23,7 +23,7 @@ struct overlapped;
 
 struct overlapped_use {
     DWORD
-        first; /* bytes that a read asks for: it ends when so many came, or what the driver likes */
+    first; /* bytes that a read asks for: it ends when so many came, or what the driver likes */
     /* How many more have come; NULL: a read takes all there is. */
     DWORD (*waiting)(HANDLE handle);
     bool empty_is_end; /* a read of no bytes: the other side has closed its end */

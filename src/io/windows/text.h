@@ -6,10 +6,12 @@
 #include <stdbool.h>
 #include <windows.h>
 
-/* False: no UTF-8, or longer than SIZE characters with the end. */
+/* False: longer than SIZE characters with the end. What is no UTF-8 is of the code page in which
+ * Windows gives a program its command line. */
 static inline bool wide_text(const char *text, wchar_t *wide, int size)
 {
-    return MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text, -1, wide, size) > 0;
+    return MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text, -1, wide, size) > 0 ||
+           MultiByteToWideChar(CP_ACP, 0, text, -1, wide, size) > 0;
 }
 
 #endif

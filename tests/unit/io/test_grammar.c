@@ -144,6 +144,19 @@ static void test_wrong_ones_are_told_which_part_and_what_to_write(void **state)
         {"serial:x,data=9", "data=8 or data=7"},
         {"serial:x,parity=mark", "parity=none"},
         {"serial:x,stop=", "stop=1 or stop=2"},
+        {"vmbus", "nothing follows 'vmbus'; for example vmbus:vm=kd"},
+        {"vmbus:", "vm= is missing"},
+        {"vmbus:kd", "'kd' is no option of vmbus; its options: retry, vm, type, instance, mode"},
+        {"vmbus:vm=", "option 'vm' cannot be ''"},
+        {"vmbus:vm=a\nb", "option 'vm' cannot be"},
+        {"vmbus:vm=kd,mode=600", "mode=byte or mode=message"},
+        {"vmbus:vm=kd,framing=kd", "framing=raw, framing=windbg-uefi or"},
+        {"vmbus:vm=kd,type=1e7b9c52", "(a GUID)"},
+        {"vmbus:vm=kd,type=00000000-0000-0000-0000-000000000000", "(a GUID)"},
+        {"vmbus:vm=kd,service=x", "option 'service' is not for vmbus"},
+        {"hvsock:service=1e7b9c52-4d0a-4b8e-9a37-6c51f0d2e8a4", "vm= is missing"},
+        {"hvsock:vm=kd,mode=byte", "its options: retry, vm, service"},
+        {"unix-listen:x,mode=byte", "mode=600 (octal)"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -158,8 +171,8 @@ static void test_wrong_ones_are_told_which_part_and_what_to_write(void **state)
 
 static void test_kinds_of_other_systems_are_told_so(void **state)
 {
-    static const char *const texts[] = {"unix:x", "unix-listen:x", "pipe:x", "pipe-listen:x",
-                                        "pty:x"};
+    static const char *const texts[] = {"unix:x", "unix-listen:x", "pipe:x",     "pipe-listen:x",
+                                        "pty:x",  "vmbus:vm=x",    "hvsock:vm=x"};
     unsigned refused = 0;
     (void)state;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -173,7 +186,7 @@ static void test_kinds_of_other_systems_are_told_so(void **state)
         assert_null(hint ? platform_opener(spec.kind) : NULL);
         refused += hint != NULL;
     }
-    assert_in_range(refused, 2, 3);
+    assert_in_range(refused, 3, 4);
 }
 
 static void test_live_pipes(void **state)
@@ -232,6 +245,11 @@ static void test_text_of_a_spec_parses_to_the_same(void **state)
         "kdnet-host:port=50000",
         "kdnet-host:port=0,bind=*,key-file=/a\\,b",
         "kdnet-target:host=::1,port=50000,version=2,retry=0",
+        "vmbus:vm=kd",
+        "vmbus:vm=a\\,b\\\\c=d,type=1e7b9c52-4d0a-4b8e-9a37-6c51f0d2e8a5,"
+        "instance=5a3c61d8-0f72-4e95-b1c4-83d97e20f6b2,mode=message,framing=windbg-uefi-ack,retry="
+        "0",
+        "hvsock:vm=kd,service=1e7b9c52-4d0a-4b8e-9a37-6c51f0d2e8a5",
     };
     (void)state;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -261,6 +279,27 @@ static void test_kdnet(void **state)
     assert_int_equal(parsed("kdnet-target:host=h").version, 4);
     assert_int_equal(parsed("kdnet-target:host=h,version=5").version, 5);
     assert_false(endpoint_spec_needs_key(&(struct endpoint_spec){.kind = ENDPOINT_TCP}));
+}
+
+static void test_channels_of_virtual_machines(void **state)
+{
+    (void)state;
+    assert_path("vmbus:vm=the VM\\, ours", ENDPOINT_VMBUS, "the VM, ours");
+    struct endpoint_spec spec = parsed("vmbus:vm=kd");
+    assert_true(vmbus_guid_equal(&spec.type, &vmbus_kdwire_type));
+    assert_true(vmbus_guid_equal(&spec.instance, &vmbus_kdwire_instance));
+    assert_false(spec.messages);
+    assert_true(endpoint_spec_waits(&spec));
+    assert_false(endpoint_spec_listens(&spec));
+    spec = parsed("vmbus:framing=windbg-uefi,vm=kd"); /* what windbg.efi then looks for */
+    assert_true(vmbus_guid_equal(&spec.type, &vmbus_windbg_uefi_type));
+    assert_true(vmbus_guid_equal(&spec.instance, &vmbus_windbg_uefi_instance));
+    spec = parsed("vmbus:vm=kd,type={1E7B9C52-4D0A-4B8E-9A37-6C51F0D2E8A4},framing=windbg-uefi");
+    assert_true(vmbus_guid_equal(&spec.type, &vmbus_kdwire_type));
+    assert_true(parsed("vmbus:vm=kd,mode=message").messages);
+    spec = parsed("hvsock:vm=kd");
+    assert_true(vmbus_guid_equal(&spec.type, &vmbus_kdwire_type));
+    assert_int_equal(spec.replace, ENDPOINT_REPLACE_NEWEST);
 }
 
 /* Neither what a specification is written as nor any message may hold the key. */
@@ -301,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_live_pipes),
         cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_kdnet),
+        cmocka_unit_test(test_channels_of_virtual_machines),
         cmocka_unit_test(test_keys_are_never_shown),
         cmocka_unit_test(test_text_of_a_spec_parses_to_the_same),
     };
