@@ -31,9 +31,15 @@ class Wine:
         self.started = []
         self.ports = []
         self.run("cmd.exe", "/c", "exit", limit=FIRST_RUN, check=True)
-        # Wine starts and ends with its first and last program, which takes seconds: one stays.
-        self.keeper = subprocess.Popen(self.command("cmd.exe"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        # Wine starts and ends with its first and last program, which takes seconds: one stays. It must be
+        # up before others start: Wine's services inherit the output of the program that starts them, and
+        # whoever waits for the end of that output would wait for theirs.
+        self.keeper = subprocess.Popen(self.command("cmd.exe"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                        stderr=subprocess.DEVNULL)
+        self.keeper.stdin.write(b"echo up\r\n")
+        self.keeper.stdin.flush()
+        while not self.keeper.stdout.readline().rstrip().endswith(b"up"):
+            assert self.keeper.poll() is None, "Wine's cmd.exe has ended"
 
     def command(self, program, *arguments):
         return [RUN, str(program), *map(str, arguments)]
@@ -86,3 +92,4 @@ class Wine:
         subprocess.run(["wineserver", "-k"], env={**os.environ, "WINEPREFIX": str(PREFIX)},
                        timeout=LIMIT, check=False)
         self.keeper.wait(LIMIT)
+        self.keeper.stdout.close()
