@@ -1,68 +1,66 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kdwire hyperv: the PowerShell that prepares a VM of Hyper-V for debugging, and undoes it. */
+/*
+ * kdwire hyperv: prepares a VM of Hyper-V for debugging, and undoes it. It prints the PowerShell,
+ * or runs it after asking; and then, when the wire is VMBus or a Hyper-V socket, it is the relay
+ * that offers the channel. Nothing that runs already is ended, here or in the scripts.
+ */
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
-#include "vmbus/guid.h"
+#include "hyperv_script.h"
+#include "io/endpoint.h"
+#include "platform.h"
+#include "powershell.h"
+#include "viewer.h"
+
+#define PIPE_FOLDER "\\\\.\\pipe\\"
 
 enum {
-    NAME_MAX_BYTES = 100, /* Hyper-V's own limit for a VM's name */
-    PATH_MAX_BYTES = 260, /* MAX_PATH of the cmdlets */
+    RELAY_ARGUMENTS_MAX = 64,              /* the user's own, behind -- */
+    TARGET_MAX = 2 * HYPERV_NAME_MAX + 32, /* each character perhaps with a backslash */
+    ANSWER_MAX = 16,
 };
 
 static const char help_text[] =
-    "usage: kdwire hyperv --vm NAME [OPTION]...\n"
-    "Prints what prepares a Generation 2 VM of Hyper-V for debugging with windbg.efi or Windows'\n"
-    "own debugger: a PowerShell script, for an elevated PowerShell on the host. To look at it:\n"
-    "  kdwire hyperv --vm kd\n"
-    "To do it:\n"
-    "  kdwire hyperv --vm kd --start | powershell -NoProfile -Command -\n"
+    "usage: kdwire hyperv --vm NAME [OPTION]... [-- RELAY OPTION...]\n"
+    "Prepares a Generation 2 VM of Hyper-V for debugging with windbg.efi or Windows' own "
+    "debugger.\n"
+    "Prints the PowerShell that does it, unless told to do it:\n"
+    "  kdwire hyperv --vm kd                            look at it\n"
+    "  kdwire hyperv --vm kd --wire vmbus --auto        do it all, and debug\n"
     "\n"
     "  --vm NAME       the VM\n"
     "  --wire WIRE     com (the default): the VM's COM1 on a named pipe\n"
     "                  vmbus, hvsock: see docs/hyper-v.md\n"
     "  --pipe NAME     the pipe is \\\\.\\pipe\\NAME; default: the VM's name\n"
     "  --disk PATH     make the VM, with this disk (dist/images/kdwire.vhdx)\n"
-    "  --start         also start the VM and WinDbg; processes that run already are left alone\n"
+    "  --dry-run       print (the default)\n"
+    "  --apply         do it; says what will change, and asks first\n"
+    "  --yes           do not ask\n"
+    "  --start         also start the VM, what offers the channel, and WinDbg; with --apply this\n"
+    "                  command then stays as the relay and offers it again when the VM restarts\n"
+    "  --auto          --apply --start\n"
     "  --undo          instead: take the COM port's pipe away and turn Secure Boot on again\n"
     "\n"
-    "Who may open the pipe has the whole VM. Exit status: 0 done, 1 failed, 2 wrong usage.\n";
+    "What follows -- goes to the relay, for example: -- --record kd.pcapng\n"
+    "Programs that run already are left alone. Who may open the pipe has the whole VM.\n"
+    "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
 
 struct hyperv {
-    const char *vm, *wire, *pipe, *disk;
-    bool start, undo;
+    struct hyperv_plan plan;
+    const char *pipe;
+    char pipe_name[HYPERV_NAME_MAX + 1];
+    char pipe_path[sizeof(PIPE_FOLDER) + HYPERV_NAME_MAX];
+    char debugger[sizeof("pipe-listen:") + sizeof(PIPE_FOLDER) + 2 * HYPERV_NAME_MAX];
+    char target[TARGET_MAX];
+    char relay[sizeof("kdwire relay -d \"\" -t \"\"") + 2 * TARGET_MAX];
+    char **relay_options; /* the user's own */
+    int relay_option_count;
+    bool apply, yes, dry_run;
     bool parsed; /* everything is there and fits together */
-    char pipe_name[NAME_MAX_BYTES + 1];
 };
-
-/* A PowerShell string in single quotes: only the quote itself is special, and it is doubled. So are
- * the typographic ones, which PowerShell takes for quotes as well. */
-static void quoted(const char *text)
-{
-    putchar('\'');
-    for (; *text; text++) {
-        bool typographic = !strncmp(text, "\xE2\x80\x98", 3) || !strncmp(text, "\xE2\x80\x99", 3) ||
-                           !strncmp(text, "\xE2\x80\x9A", 3) || !strncmp(text, "\xE2\x80\x9B", 3);
-        if (typographic) {
-            printf("%.3s%.3s", text, text);
-            text += 2;
-        } else {
-            if (*text == '\'')
-                putchar('\'');
-            putchar(*text);
-        }
-    }
-    putchar('\'');
-}
-
-static void line(const char *before, const char *text, const char *after)
-{
-    fputs(before, stdout);
-    quoted(text);
-    puts(after);
-}
 
 /* Whether TEXT can stand in a script: short, one line. */
 static bool is_usable(const char *text, size_t max)
@@ -76,7 +74,7 @@ static bool is_usable(const char *text, size_t max)
 static void default_pipe(struct hyperv *hyperv)
 {
     size_t n = 0;
-    for (const char *c = hyperv->vm; *c && n < NAME_MAX_BYTES; c++) {
+    for (const char *c = hyperv->plan.vm; *c && n < HYPERV_NAME_MAX; c++) {
         bool plain = (*c >= '0' && *c <= '9') || (*c >= 'A' && *c <= 'Z') ||
                      (*c >= 'a' && *c <= 'z') || *c == '_' || *c == '-';
         hyperv->pipe_name[n++] = plain ? *c : '-';
@@ -85,59 +83,54 @@ static void default_pipe(struct hyperv *hyperv)
     hyperv->pipe = hyperv->pipe_name;
 }
 
-static void print_setup(const struct hyperv *hyperv)
+/* ---- options ---- */
+
+static int set_wire(struct hyperv *hyperv, const char *name)
 {
-    if (hyperv->disk) {
-        fputs("New-VM -Name $vm -Generation 2 -MemoryStartupBytes 512MB -VHDPath ", stdout);
-        quoted(hyperv->disk);
-        puts(" | Out-Null");
+    static const char *const names[] = {
+        [HYPERV_COM] = "com",
+        [HYPERV_VMBUS] = "vmbus",
+        [HYPERV_HVSOCK] = "hvsock",
+    };
+    for (int i = 0; i < 3; i++) {
+        if (!strcmp(name, names[i])) {
+            hyperv->plan.wire = (enum hyperv_wire)i;
+            return CLI_DONE;
+        }
     }
-    puts("if ((Get-VM -Name $vm).Generation -ne 2) { throw \"$vm is not a Generation 2 VM\" }");
-    puts("# Secure Boot can only be changed while the VM is off.");
-    puts("if ((Get-VMFirmware -VMName $vm).SecureBoot -ne 'Off') {");
-    puts("    if ((Get-VM -Name $vm).State -ne 'Off') { throw \"turn $vm off first: Secure Boot "
-         "must be "
-         "turned off\" }");
-    puts("    Set-VMFirmware -VMName $vm -EnableSecureBoot Off");
-    puts("}\n"); /* 'powershell -Command -' needs the empty line to see the block's end */
-    if (!strcmp(hyperv->wire, "com")) {
-        puts("Set-VMComPort -VMName $vm -Number 1 -Path $pipe");
-    } else {
-        puts("# What the engine falls back to; $pipe itself is made by what offers the channel.");
-        puts("Set-VMComPort -VMName $vm -Number 1 -Path \"$pipe-com\"");
-    }
-    if (!strcmp(hyperv->wire, "hvsock")) {
-        char service[VMBUS_GUID_TEXT];
-        vmbus_guid_text(&vmbus_kdwire_type, service);
-        puts("# Hyper-V connects guests only to services that are registered.");
-        printf("$key = 'HKLM:\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\Virtualization\\"
-               "GuestCommunicationServices\\%s'\n",
-               service);
-        puts("if (-not (Test-Path $key)) { New-Item -Path $key | Out-Null }");
-        puts("Set-ItemProperty -Path $key -Name ElementName -Value 'kdwire kernel debugger'");
-    }
+    return cli_usage_error("--wire: '%.40s' is none of com, vmbus and hvsock", name);
 }
 
-static void print_start(const struct hyperv *hyperv)
+static int check(struct hyperv *hyperv)
 {
-    if (hyperv->start)
-        puts("if ((Get-VM -Name $vm).State -ne 'Running') { Start-VM -Name $vm }");
-    if (strcmp(hyperv->wire, "com") != 0)
-        puts("# Now start what offers the channel: a pipe can only be offered to a running VM.");
-    if (hyperv->start)
-        puts("Start-Process windbg -ArgumentList '-k', "
-             "\"com:pipe,port=$pipe,resets=0,reconnect\"");
-    else
-        puts("Write-Output \"Start the VM, then: windbg -k "
-             "com:pipe,port=$pipe,resets=0,reconnect\"");
-}
-
-static void print_undo(void)
-{
-    puts("Set-VMComPort -VMName $vm -Number 1 -Path ''");
-    puts("if ((Get-VM -Name $vm).State -eq 'Off') { Set-VMFirmware -VMName $vm -EnableSecureBoot "
-         "On }");
-    puts("else { Write-Output \"Secure Boot of $vm can be turned on again when it is off\" }");
+    const struct hyperv_plan *plan = &hyperv->plan;
+    if (!*plan->vm)
+        return cli_usage_error("which VM? Name it with --vm NAME");
+    if (!is_usable(plan->vm, HYPERV_NAME_MAX))
+        return cli_usage_error("--vm: a VM's name is one line of at most %d characters",
+                               HYPERV_NAME_MAX);
+    if (!hyperv->pipe)
+        default_pipe(hyperv);
+    if (!is_usable(hyperv->pipe, HYPERV_NAME_MAX) || strchr(hyperv->pipe, '\\'))
+        return cli_usage_error("--pipe: give the name behind \\\\.\\pipe\\, without a backslash");
+    if (plan->disk && !is_usable(plan->disk, HYPERV_PATH_MAX))
+        return cli_usage_error("--disk: a path is one line of at most %d characters",
+                               HYPERV_PATH_MAX);
+    if (plan->undo && (plan->start || plan->disk))
+        return cli_usage_error("--undo goes with neither --start nor --disk");
+    if (hyperv->dry_run && hyperv->apply)
+        return cli_usage_error("--dry-run prints and changes nothing; --apply and --auto do");
+    if (hyperv->yes && !hyperv->apply)
+        return cli_usage_error("--yes goes with --apply: printing asks nothing");
+    bool stays = hyperv->apply && plan->start && plan->wire != HYPERV_COM;
+    if (hyperv->relay_option_count && !stays)
+        return cli_usage_error("'%s' is not expected here; options of the relay go with --auto and "
+                               "--wire vmbus or hvsock",
+                               hyperv->relay_options[0]);
+    if (hyperv->relay_option_count > RELAY_ARGUMENTS_MAX)
+        return cli_usage_error("at most %d options for the relay", RELAY_ARGUMENTS_MAX);
+    hyperv->parsed = true;
+    return CLI_DONE;
 }
 
 static int parse(struct hyperv *hyperv, int argc, char **argv)
@@ -146,32 +139,46 @@ static int parse(struct hyperv *hyperv, int argc, char **argv)
         {"vm", required_argument, NULL, 'v'},   {"wire", required_argument, NULL, 'w'},
         {"pipe", required_argument, NULL, 'p'}, {"disk", required_argument, NULL, 'd'},
         {"start", no_argument, NULL, 's'},      {"undo", no_argument, NULL, 'u'},
+        {"apply", no_argument, NULL, 'a'},      {"auto", no_argument, NULL, 'A'},
+        {"yes", no_argument, NULL, 'y'},        {"dry-run", no_argument, NULL, 'n'},
         {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
     };
     int option;
     memset(hyperv, 0, sizeof(*hyperv));
-    hyperv->vm = "";
-    hyperv->wire = "com";
+    hyperv->plan.vm = "";
     opterr = 0;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
         switch (option) {
         case 'v':
-            hyperv->vm = optarg;
+            hyperv->plan.vm = optarg;
             break;
         case 'w':
-            hyperv->wire = optarg;
+            if (set_wire(hyperv, optarg) != CLI_DONE)
+                return CLI_USAGE;
             break;
         case 'p':
             hyperv->pipe = optarg;
             break;
         case 'd':
-            hyperv->disk = optarg;
+            hyperv->plan.disk = optarg;
             break;
         case 's':
-            hyperv->start = true;
+            hyperv->plan.start = true;
             break;
         case 'u':
-            hyperv->undo = true;
+            hyperv->plan.undo = true;
+            break;
+        case 'a':
+            hyperv->apply = true;
+            break;
+        case 'A':
+            hyperv->apply = hyperv->plan.start = true;
+            break;
+        case 'y':
+            hyperv->yes = true;
+            break;
+        case 'n':
+            hyperv->dry_run = true;
             break;
         case 'h':
             fputs(help_text, stdout);
@@ -180,46 +187,141 @@ static int parse(struct hyperv *hyperv, int argc, char **argv)
             return cli_usage_error("'%s' is no option, or its value is missing", argv[optind - 1]);
         }
     }
-    if (optind < argc)
-        return cli_usage_error("'%s' is not expected here", argv[optind]);
-    if (!*hyperv->vm)
-        return cli_usage_error("which VM? Name it with --vm NAME");
-    if (!is_usable(hyperv->vm, NAME_MAX_BYTES))
-        return cli_usage_error("--vm: a VM's name is one line of at most %d characters",
-                               NAME_MAX_BYTES);
-    if (!hyperv->pipe)
-        default_pipe(hyperv);
-    if (!is_usable(hyperv->pipe, NAME_MAX_BYTES) || strchr(hyperv->pipe, '\\'))
-        return cli_usage_error("--pipe: give the name behind \\\\.\\pipe\\, without a backslash");
-    if (hyperv->disk && !is_usable(hyperv->disk, PATH_MAX_BYTES))
-        return cli_usage_error("--disk: a path is one line of at most %d characters",
-                               PATH_MAX_BYTES);
-    if (strcmp(hyperv->wire, "com") != 0 && strcmp(hyperv->wire, "vmbus") != 0 &&
-        strcmp(hyperv->wire, "hvsock") != 0)
-        return cli_usage_error("--wire: '%.40s' is none of com, vmbus and hvsock", hyperv->wire);
-    if (hyperv->undo && (hyperv->start || hyperv->disk))
-        return cli_usage_error("--undo goes with neither --start nor --disk");
-    hyperv->parsed = true;
+    hyperv->relay_options = argv + optind;
+    hyperv->relay_option_count = argc - optind;
+    return check(hyperv);
+}
+
+/* ---- the relay ---- */
+
+static void name_ends(struct hyperv *hyperv)
+{
+    struct endpoint_spec spec = {.kind = ENDPOINT_PIPE_LISTEN};
+    snprintf(hyperv->pipe_path, sizeof(hyperv->pipe_path), PIPE_FOLDER "%s", hyperv->pipe);
+    hyperv->plan.pipe = hyperv->pipe_path;
+    if (hyperv->plan.wire == HYPERV_COM)
+        return;
+    snprintf(spec.path, sizeof(spec.path), "%s", hyperv->pipe_path);
+    endpoint_spec_text(&spec, hyperv->debugger, sizeof(hyperv->debugger));
+    spec.kind = hyperv->plan.wire == HYPERV_VMBUS ? ENDPOINT_VMBUS : ENDPOINT_HVSOCK;
+    spec.type = vmbus_kdwire_type;
+    spec.instance = vmbus_kdwire_instance;
+    spec.retry = 2;
+    snprintf(spec.path, sizeof(spec.path), "%s", hyperv->plan.vm);
+    endpoint_spec_text(&spec, hyperv->target, sizeof(hyperv->target));
+    snprintf(hyperv->relay, sizeof(hyperv->relay), "kdwire relay -d \"%s\" -t \"%s\"",
+             hyperv->debugger, hyperv->target);
+    hyperv->plan.relay = hyperv->relay;
+}
+
+/* Whether the user says which WinDbg it is. */
+static bool names_windbg(const struct hyperv *hyperv)
+{
+    for (int i = 0; i < hyperv->relay_option_count; i++)
+        if (!strncmp(hyperv->relay_options[i], "--start-windbg", 14))
+            return true;
+    return false;
+}
+
+static int run_relay(struct hyperv *hyperv)
+{
+    static char relay[] = "relay", debugger[] = "--debugger", target[] = "--target",
+                windbg[] = "--start-windbg";
+    char *arguments[7 + RELAY_ARGUMENTS_MAX] = {relay,  debugger,       hyperv->debugger,
+                                                target, hyperv->target, windbg};
+    int count = 6;
+    for (int i = 0; i < hyperv->relay_option_count; i++)
+        arguments[count++] = hyperv->relay_options[i];
+    optind = 0; /* getopt starts anew */
+    opterr = 1;
+    return cmd_relay(count, arguments);
+}
+
+/* What the relay will need is looked for before anything is changed. */
+static int check_ends(const struct hyperv *hyperv)
+{
+    struct endpoint_spec spec;
+    char message[ENDPOINT_MESSAGE_MAX], path[VIEWER_PATH_MAX];
+    const char *missing = NULL;
+    if (!hyperv->plan.runs_relay)
+        return CLI_DONE;
+    if (endpoint_parse(&spec, hyperv->target, message) < 0 ||
+        endpoint_parse(&spec, hyperv->debugger, message) < 0) {
+        cli_error("%s", message);
+        return CLI_FAILED;
+    }
+    if (!names_windbg(hyperv) && !platform_find_viewer(VIEWER_WINDBG, path, &missing)) {
+        cli_error("WinDbg was not found (%s); install it, or add -- --start-windbg=PROGRAM",
+                  missing);
+        return CLI_FAILED;
+    }
     return CLI_DONE;
+}
+
+/* ---- doing it ---- */
+
+static void say_what_changes(const struct hyperv *hyperv)
+{
+    const struct hyperv_plan *plan = &hyperv->plan;
+    fprintf(stderr, "The virtual machine '%s' of this computer:\n", plan->vm);
+    if (plan->undo) {
+        fputs("  its COM1 loses its pipe\n  Secure Boot is turned on, if it is off\n", stderr);
+        return;
+    }
+    if (plan->disk)
+        fprintf(stderr, "  is made, if there is none, with the disk %s\n", plan->disk);
+    fputs("  Secure Boot is turned off\n", stderr);
+    fprintf(stderr, "  its COM1 gets the pipe %s%s\n", plan->pipe,
+            plan->wire == HYPERV_COM ? "" : "-com");
+    if (plan->wire == HYPERV_HVSOCK)
+        fputs("  may connect to a Hyper-V socket service, which is registered\n", stderr);
+    if (plan->start)
+        fprintf(stderr, "  is started, if it does not run; then WinDbg, at %s\n", plan->pipe);
+}
+
+static int ask(const struct hyperv *hyperv)
+{
+    char answer[ANSWER_MAX] = "";
+    say_what_changes(hyperv);
+    if (hyperv->yes)
+        return CLI_DONE;
+    if (!platform_can_ask())
+        return cli_usage_error("--apply asks before it changes anything, and nobody is there to "
+                               "answer; add --yes");
+    fputs("Do it? [y/N] ", stderr);
+    fflush(stderr);
+    if (fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y'))
+        return CLI_DONE;
+    cli_error("nothing was changed");
+    return CLI_FAILED;
+}
+
+static int apply(struct hyperv *hyperv, struct hyperv_script *script)
+{
+    hyperv->plan.runs_relay = hyperv->plan.start && hyperv->plan.wire != HYPERV_COM;
+    int rc = check_ends(hyperv);
+    if (rc == CLI_DONE)
+        rc = ask(hyperv);
+    if (rc != CLI_DONE)
+        return rc;
+    if (hyperv->plan.runs_relay)
+        hyperv->plan.relay = NULL; /* nothing is left for a person to start */
+    hyperv_script_make(script, &hyperv->plan);
+    rc = powershell_run(script->text);
+    return rc == CLI_DONE && hyperv->plan.runs_relay ? run_relay(hyperv) : rc;
 }
 
 int cmd_hyperv(int argc, char **argv)
 {
-    struct hyperv hyperv;
-    char pipe[sizeof("\\\\.\\pipe\\") + NAME_MAX_BYTES];
+    static struct hyperv hyperv;
+    static struct hyperv_script script;
     int rc = parse(&hyperv, argc, argv);
     if (!hyperv.parsed)
         return rc;
-    snprintf(pipe, sizeof(pipe), "\\\\.\\pipe\\%s", hyperv.pipe);
-    puts("# For an elevated PowerShell on the Hyper-V host.");
-    puts("$ErrorActionPreference = 'Stop'");
-    line("$vm = ", hyperv.vm, "");
-    if (hyperv.undo) {
-        print_undo();
-    } else {
-        line("$pipe = ", pipe, "");
-        print_setup(&hyperv);
-        print_start(&hyperv);
-    }
+    name_ends(&hyperv);
+    if (hyperv.apply)
+        return apply(&hyperv, &script);
+    hyperv_script_make(&script, &hyperv.plan);
+    fputs(script.text, stdout);
     return fflush(stdout) ? CLI_FAILED : CLI_DONE;
 }

@@ -20,7 +20,7 @@ static const struct subcommand {
     {"genkey", "make a key for KDNET", cmd_genkey},
     {"serve", "run the relay sessions of a configuration file", cmd_serve},
     {"service", "let the system run them: a Windows service, a systemd unit", cmd_service},
-    {"hyperv", "prepare a VM of Hyper-V for debugging (prints PowerShell)", cmd_hyperv},
+    {"hyperv", "prepare a VM of Hyper-V for debugging, and start it", cmd_hyperv},
 };
 
 static const char *running = NULL, *about = NULL;

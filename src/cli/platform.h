@@ -4,6 +4,8 @@
 #define KDWIRE_CLI_PLATFORM_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <uv.h>
 
@@ -32,6 +34,15 @@ struct end_signals {
 void end_signals_start(uv_loop_t *loop, struct end_signals *signals, uv_signal_cb callback,
                        void *data);
 void end_signals_close(struct end_signals *signals);
+
+/* The system's PowerShell, as a path or a name to be looked for. False: the path is too long. */
+bool platform_powershell(char *program, size_t size);
+
+/* Text as UTF-16 without its end; returns the characters, 0: it is none, or longer than MAX. */
+size_t platform_utf16(const char *text, uint16_t *to, size_t max);
+
+/* Whether somebody can be asked on the terminal. */
+bool platform_can_ask(void);
 
 /* Where a user's own files lie: the home directory. NULL: nobody knows. */
 const char *platform_home(void);

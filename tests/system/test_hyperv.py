@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""kdwire hyperv: the script it prints, and that no name can add a command to it."""
+"""kdwire hyperv: the script it prints or runs, and that no name can add a command to it. PowerShell is
+played by a program called pwsh."""
 
+import base64
 import os
 import pathlib
+import pty
 import re
 import subprocess
 
@@ -66,7 +69,93 @@ def test_a_name_stays_a_name(name):
     ((), "--vm NAME"), (("--vm", "a\nb"), "one line"), (("--vm", ""), "which VM"), (("--vm", "x" * 101), "100"),
     (("--vm", "a", "--wire", "usb"), "com, vmbus and hvsock"), (("--vm", "a", "--pipe", r"x\y"), "backslash"),
     (("--vm", "a", "--undo", "--start"), "neither"), (("--vm", "a", "extra"), "extra"), (("--bogus",), "--bogus"),
+    (("--vm", "a", "--yes"), "--yes goes with --apply"), (("--vm", "a", "--apply", "--dry-run"), "prints"),
+    (("--vm", "a", "--", "--record", "x"), "--record"), (("--vm", "a", "--auto", "--", "--record", "x"), "--wire vmbus"),
 ])
 def test_wrong_usage(arguments, reason):
     done = hyperv(*arguments)
     assert done.returncode == 2 and reason in done.stderr and done.stdout == ""
+
+
+# ---- doing it ----
+
+class PowerShell:
+    """pwsh in a folder of its own, which keeps what it was asked to run."""
+
+    def __init__(self, folder, status=0):
+        self.folder = folder
+        program = folder / "pwsh"
+        program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" >> '{folder}/run'\necho PowerShell was here\nexit {status}\n")
+        program.chmod(0o755)
+        self.environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+
+    def hyperv(self, *arguments, **options):
+        return subprocess.run([KDWIRE, "hyperv", *arguments], capture_output=True, env=self.environment, **options)
+
+    def scripts(self):
+        file = self.folder / "run"
+        lines = file.read_text().splitlines() if file.exists() else []
+        assert lines[0::6] == ["-NoProfile"] * (len(lines) // 6)
+        assert lines[3::6] == ["Text"] * (len(lines) // 6) and lines[4::6] == ["-EncodedCommand"] * (len(lines) // 6)
+        return [base64.b64decode(line).decode("utf-16-le") for line in lines[5::6]]
+
+
+@pytest.fixture
+def powershell(tmp_path):
+    return PowerShell(tmp_path)
+
+
+def test_what_is_applied_is_what_is_printed(powershell):
+    arguments = ("--vm", "T\u00fcr \U0001f600 'kd'", "--disk", r"C:\vm\kdwire.vhdx", "--start", "--wire", "com")
+    done = powershell.hyperv(*arguments, "--apply", "--yes", stdin=subprocess.DEVNULL)
+    assert done.returncode == 0 and done.stdout == b"" and b"PowerShell was here\n" in done.stderr
+    assert powershell.scripts() == [hyperv(*arguments).stdout] == [hyperv(*arguments, "--dry-run").stdout]
+    said = done.stderr.decode()
+    for word in ("T\u00fcr", "kdwire.vhdx", "Secure Boot is turned off", r"\\.\pipe", "WinDbg"):
+        assert word in said
+
+
+def test_undo_is_applied(powershell):
+    assert powershell.hyperv("--vm", "kd", "--undo", "--apply", "--yes").returncode == 0
+    assert powershell.scripts() == [hyperv("--vm", "kd", "--undo").stdout]
+
+
+@pytest.mark.parametrize("answer, done", [(b"y\n", True), (b"n\n", False), (b"\n", False), (b"\x04", False)])
+def test_it_asks_first(powershell, answer, done):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([KDWIRE, "hyperv", "--vm", "kd", "--apply"], stdin=theirs, stderr=subprocess.PIPE,
+                               stdout=subprocess.DEVNULL, env=powershell.environment)
+    said = b""
+    while b"[y/N]" not in said:
+        piece = os.read(process.stderr.fileno(), 4096)
+        assert piece, said
+        said += piece
+    assert not powershell.scripts()
+    os.write(ours, answer)
+    rest = process.stderr.read()
+    assert process.wait() == (0 if done else 1)
+    assert len(powershell.scripts()) == done and (done or b"nothing was changed" in rest)
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_nobody_is_there_to_ask(powershell):
+    done = powershell.hyperv("--vm", "kd", "--apply", stdin=subprocess.DEVNULL)
+    assert done.returncode == 2 and b"add --yes" in done.stderr and not powershell.scripts()
+
+
+def test_powershell_fails(tmp_path):
+    done = PowerShell(tmp_path, 1).hyperv("--vm", "kd", "--apply", "--yes")
+    assert done.returncode == 1 and b"PowerShell could not do it all (exit status 1)" in done.stderr
+
+
+def test_without_powershell(tmp_path):
+    done = subprocess.run([KDWIRE, "hyperv", "--vm", "kd", "--apply", "--yes"], capture_output=True,
+                          env={**os.environ, "PATH": str(tmp_path)})
+    assert done.returncode == 1 and b"cannot start pwsh" in done.stderr and b"without --apply" in done.stderr
+
+
+def test_the_relay_is_looked_at_before_anything_is_changed(powershell):
+    """Offering a channel takes a Windows host."""
+    done = powershell.hyperv("--vm", "kd", "--wire", "vmbus", "--auto", "--yes")
+    assert done.returncode == 1 and b"Windows" in done.stderr and not powershell.scripts()

@@ -6,6 +6,7 @@ class that tells of virtual machines (windows/wbem_locator.c). The program is th
 KDWIRE_VMBUS_MB sets the size of the bulk transfers.
 """
 import array
+import base64
 import os
 import pathlib
 import random
@@ -20,7 +21,8 @@ from test_windows_relay import EXE, End, WindowsRelay
 import wine as wine_module
 
 BUILT = pathlib.Path(__file__).resolve().parents[2] / "build/windows/tests/system/windows"
-PIPER = wine_module.PREFIX / "drive_c/windows/system32/vmbuspiper.dll"
+SYSTEM = wine_module.PREFIX / "drive_c/windows/system32"
+PIPER, POWERSHELL = SYSTEM / "vmbuspiper.dll", SYSTEM / "WindowsPowerShell/v1.0/powershell.exe"
 LOCATOR = r"HKLM\Software\Classes\CLSID\{4590F811-1D3A-11D0-891F-00AA004B2E24}\InprocServer32"
 BULK = int(os.environ.get("KDWIRE_VMBUS_MB", "30")) * 1000 * 1000
 LONG = PATIENCE + BULK // 500000
@@ -343,3 +345,65 @@ def test_not_elevated(host):
 
 def test_wine_has_no_hyper_v_sockets(host):
     assert "no Hyper-V sockets" in host.refused(f"hvsock:vm={host.vm()}")
+
+
+# ---- kdwire hyperv ----
+
+class Auto(WindowsRelay):
+    """kdwire hyperv --auto, which becomes the relay."""
+
+    def __init__(self, vm, pipe, *options, **popen):
+        self.start(["hyperv", "--vm", vm, "--pipe", pipe, "--wire", "vmbus", "--auto", "--yes", "--", *options], True,
+                   **popen)
+
+
+@pytest.fixture
+def powershell(host):
+    """Ours in place of Wine's; what it was asked to run."""
+    aside = POWERSHELL.rename(POWERSHELL.with_suffix(".aside"))
+    shutil.copy(BUILT / "powershell.exe", POWERSHELL)
+
+    def scripts():
+        file = host.folder / "powershell"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [base64.b64decode(line.split()[-1]).decode("utf-16-le") for line in lines]
+    yield scripts
+    aside.replace(POWERSHELL)
+
+
+def test_auto_sets_up_and_stays_as_the_relay(host, powershell):
+    """The script, WinDbg, the wait for the VM, the offer, and all again when the VM restarts."""
+    windbg = wine_module.windows_path(BUILT / "stand-in.exe")
+    pipe, log = "kdwire-test-" + uuid.uuid4().hex[:12], host.folder / "windbg"
+    host.environment["KDWIRE_STAND_IN"] = wine_module.windows_path(log)
+    vm = host.vm("kd, our VM")
+    with Auto("kd, our VM", pipe, f"--start-windbg={windbg}", env=host.environment) as relay:
+        relay.wait("up", "debugger")  # WinDbg
+        script, = powershell()
+        assert "Start-VM" in script and "Start-Process" not in script and "Stop-" not in script
+        wait_until(lambda: log.exists() and "connected" in log.read_text(), "WinDbg is at its pipe")
+        assert rf"com:pipe,port=\\.\pipe\{pipe}," in log.read_text()
+        relay.wait("retrying", "target")
+        for number in (1, 2):
+            host.start(vm)
+            relay.wait("listening", "target", number)
+            guest = host.guest(vm)
+            relay.wait("up", "target", number)
+            host.stop(vm)
+            guest.close()
+            relay.wait("down", "target", number)
+        assert relay.count("down", "debugger") == 0
+
+
+def test_a_set_up_that_fails_starts_nothing(host, powershell):
+    host.vm("kd")
+    host.set("powershell-fails")
+    done = host.wine.run(EXE, "hyperv", "--vm", "kd", "--wire", "vmbus", "--auto", "--yes", "--",
+                         f"--start-windbg={wine_module.windows_path(BUILT / 'stand-in.exe')}", env=host.environment)
+    assert done.returncode == 1 and b"PowerShell could not do it all (exit status 1)" in done.stderr
+    assert len(powershell()) == 1 and not host.offers()
+
+
+def test_auto_without_windbg_changes_nothing(host, powershell):
+    done = host.wine.run(EXE, "hyperv", "--vm", "kd", "--wire", "vmbus", "--auto", "--yes", env=host.environment)
+    assert done.returncode == 1 and b"WinDbg was not found" in done.stderr and not powershell()

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -40,6 +41,51 @@ bool platform_asks_reload(int number)
 const char *platform_null_device(void)
 {
     return "/dev/null";
+}
+
+/* PowerShell 7, where a person has put it. */
+bool platform_powershell(char *program, size_t size)
+{
+    return snprintf(program, size, "pwsh") < (int)size;
+}
+
+/* The code point that begins at TEXT, and how many bytes it takes; 0: no UTF-8. */
+static size_t utf8_point(const unsigned char *text, uint32_t *point)
+{
+    size_t size = *text < 0x80 ? 1 : *text >= 0xF0 ? 4 : *text >= 0xE0 ? 3 : *text >= 0xC2 ? 2 : 0;
+    if (!size || *text > 0xF4)
+        return 0;
+    *point = size == 1 ? *text : *text & (0x7Fu >> size);
+    for (size_t i = 1; i < size; i++) {
+        if ((text[i] & 0xC0) != 0x80) /* the end, too */
+            return 0;
+        *point = *point << 6 | (text[i] & 0x3Fu);
+    }
+    return size;
+}
+
+size_t platform_utf16(const char *text, uint16_t *to, size_t max)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    size_t count = 0;
+    while (*at) {
+        uint32_t point = 0;
+        size_t size = utf8_point(at, &point);
+        if (!size || max - count < 2)
+            return 0;
+        at += size;
+        if (point >= 0x10000) {
+            to[count++] = (uint16_t)(0xD7C0 + (point >> 10));
+            point = 0xDC00 | (point & 0x3FF);
+        }
+        to[count++] = (uint16_t)point;
+    }
+    return count;
+}
+
+bool platform_can_ask(void)
+{
+    return isatty(STDIN_FILENO);
 }
 
 const char *platform_home(void)

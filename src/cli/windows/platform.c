@@ -6,6 +6,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+#include "io/windows/text.h"
 
 enum {
     STDIN = 0,
@@ -65,6 +69,28 @@ bool platform_asks_reload(int number)
 const char *platform_null_device(void)
 {
     return "NUL";
+}
+
+/* By its whole path: an administrator's program starts nothing that lies about. */
+bool platform_powershell(char *program, size_t size)
+{
+    static const char name[] = "\\WindowsPowerShell\\v1.0\\powershell.exe";
+    UINT folder = GetSystemDirectoryA(program, (UINT)size);
+    if (!folder || folder >= size || size - folder < sizeof(name))
+        return false;
+    memcpy(program + folder, name, sizeof(name));
+    return true;
+}
+
+size_t platform_utf16(const char *text, uint16_t *to, size_t max)
+{
+    wchar_t *wide = (wchar_t *)to;
+    return wide_text(text, wide, (int)max) ? wcslen(wide) : 0;
+}
+
+bool platform_can_ask(void)
+{
+    return uv_guess_handle(STDIN) == UV_TTY;
 }
 
 const char *platform_home(void)
