@@ -102,7 +102,7 @@ static void EFIAPI on_check(EFI_EVENT event, void *context)
  * Hyper-V's firmware takes the bus down at ExitBootServices: SINTs masked, pages off, the hypercall
  * page gone. In which order its notification and ours run is nobody's promise, so the wire is left
  * before, where the firmware tells in time; else here, if it is still there. Nothing of it outlives
- * boot services, so ebs=stay has no meaning.
+ * boot services, so ebs=stay is not offered (start_on_vmbus says so).
  */
 static void leave_vmbus(void)
 {
@@ -358,6 +358,10 @@ static EFI_STATUS start_on_vmbus(const struct uefi_config *config)
     say(config->port.kind == UEFI_PORT_VMBUS
             ? L"windbg.efi: waiting for the host's VMBus channel\r\n"
             : L"windbg.efi: connecting to the host's socket\r\n");
+    if (config->stay_after_exit)
+        say(L"windbg.efi: ebs=stay is for serial ports: VMBus ends at ExitBootServices, and so "
+            L"does "
+            L"debugging over it\r\n");
     engine.own_vmbus = true;
     why = vmbus_port_open(config, system, &engine.wire);
     if (why == NULL) {

@@ -132,19 +132,32 @@ class VmbusSession(Session):
 
 
 def test_a_whole_session():
-    """Attach, breakpoint, step, one MiB, detach; then ExitBootServices."""
-    with VmbusSession("ebs") as s:
+    """Attach, breakpoint, step, one MiB, detach; then ExitBootServices, with a debugger that came back to
+    hear the goodbye."""
+    with VmbusSession("nops ebs") as s:
         assert s.first.code == k.STATUS_BREAKPOINT or s.first.state == k.LOAD_SYMBOLS
         version = s.kd.version()
         assert version["machine"] == 0x8664
-        base = version["kern_base"]
-        assert s.kd.read(base, 2) == b"MZ"
+        assert s.kd.read(version["kern_base"], 2) == b"MZ"
+        stop = s.go_to_program()
+        assert stop.pc == s.sym("six_nops")
+        context = s.kd.context()
+        context.Rip += 1
+        s.kd.set_context(context)
+        handle = s.kd.set_breakpoint(stop.pc + 4)
+        s.kd.go()
+        assert s.kd.wait_stop().pc == stop.pc + 4
+        s.kd.clear_breakpoint(handle)
+        assert s.kd.step().pc == stop.pc + 5
         block = b"".join(s.kd.read(MEGABYTE + at, 0x10000) for at in range(0, MEGABYTE, 0x10000))
         # The same bytes as the machine's memory has in the file (what changes meanwhile is little).
         with open(s.directory / "ram", "rb") as ram:
             ram.seek(MEGABYTE)
             memory = ram.read(MEGABYTE)
         assert sum(block[at:at + 4096] == memory[at:at + 4096] for at in range(0, MEGABYTE, 4096)) >= 250
+        s.kd.sock.close()  # the debugger is gone; another comes
+        s.kd = k.Kd(s.host.connect(), patience=qemu.PATIENCE)
+        assert s.kd.attach().pc == stop.pc + 5
         s.kd.go()
         s.to_reset()
         s.host.wait("exit with the bus left")
@@ -154,6 +167,36 @@ def test_a_whole_session():
         counted = s.host.summary()
         assert counted["violations"] == 0, counted["violation"]
         assert counted["unloads"] == 1 and counted["sint"] == 5
+
+
+def test_a_debugger_that_leaves_lets_the_machine_boot():
+    """Breakpoints out, go, gone: nobody answers any more, at ExitBootServices neither."""
+    with VmbusSession("nops ebs") as s:
+        handle = s.kd.set_breakpoint(s.go_to_program().pc + 4)
+        s.kd.clear_breakpoint(handle)
+        context = s.kd.context()
+        context.Rip += 1
+        s.kd.set_context(context)
+        s.kd.go()
+        s.kd.sock.close()
+        s.host.wait("exit with the bus left")
+        assert s.machine.wait_end() == 0
+        text = s.machine.debug_text()
+        assert "guest: left boot services 0" in text and "guest: after boot services" in text
+        counted = s.host.summary()
+        assert counted["violations"] == 0, counted["violation"]
+        assert counted["unloads"] == 1
+
+
+def test_staying_is_refused():
+    """ebs=stay is for serial ports; the screen says so, and VMBus is left as ever."""
+    with VmbusSession("ebs", ebs="stay") as s:
+        assert "ebs=stay is for serial ports" in " ".join(s.machine.serial_text(1).split())
+        s.kd.go()
+        s.to_reset()
+        s.host.wait("exit with the bus left")
+        counted = s.host.summary()
+        assert counted["violations"] == 0, counted["violation"]
 
 
 def test_the_firmware_leaves_first():

@@ -131,11 +131,15 @@ static void do_rip(const char *argument)
     say_hex("guest: rip_probe returned ", rip_probe(), "\n");
 }
 
+static void do_ebs(const char *argument);
+
+/* "nops ebs": leave boot services afterwards. */
 static void do_nops(const char *argument)
 {
-    (void)argument;
     six_nops();
     say("guest: stepped\n");
+    if (text_equal(argument, "ebs"))
+        do_ebs("");
 }
 
 /* Stops once so that the debugger can set its breakpoints, then calls what it set them on. */
