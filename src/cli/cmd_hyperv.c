@@ -56,6 +56,7 @@ struct hyperv {
     char debugger[sizeof("pipe-listen:") + sizeof(PIPE_FOLDER) + 2 * HYPERV_NAME_MAX];
     char target[TARGET_MAX];
     char relay[sizeof("kdwire relay -d \"\" -t \"\"") + 2 * TARGET_MAX];
+    char windbg[VIEWER_PATH_MAX];
     char **relay_options; /* the user's own */
     int relay_option_count;
     bool apply, yes, dry_run;
@@ -306,6 +307,9 @@ static int apply(struct hyperv *hyperv, struct hyperv_script *script)
         return rc;
     if (hyperv->plan.runs_relay)
         hyperv->plan.relay = NULL; /* nothing is left for a person to start */
+    const char *missing;
+    if (hyperv->plan.start && platform_find_viewer(VIEWER_WINDBG, hyperv->windbg, &missing))
+        hyperv->plan.windbg = hyperv->windbg;
     hyperv_script_make(script, &hyperv->plan);
     rc = powershell_run(script->text);
     return rc == CLI_DONE && hyperv->plan.runs_relay ? run_relay(hyperv) : rc;

@@ -115,12 +115,14 @@ static void put_start(struct hyperv_script *script, const struct hyperv_plan *pl
     }
     if (plan->runs_relay)
         return;
-    if (plan->start)
-        line(script, "Start-Process windbg -ArgumentList '-k', "
-                     "\"com:pipe,port=$pipe,resets=0,reconnect\"");
-    else
+    if (plan->start) {
+        put(script, "Start-Process -FilePath ");
+        quoted(script, plan->windbg ? plan->windbg : "windbg");
+        line(script, " -ArgumentList '-k', \"com:pipe,port=$pipe,resets=0,reconnect\"");
+    } else {
         line(script, "Write-Output \"Start the VM, then: windbg -k "
                      "com:pipe,port=$pipe,resets=0,reconnect\"");
+    }
 }
 
 static void put_undo(struct hyperv_script *script)

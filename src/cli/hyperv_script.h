@@ -12,14 +12,15 @@ enum {
     HYPERV_NAME_MAX = 100, /* Hyper-V's own limit for a VM's name */
     HYPERV_PATH_MAX = 260, /* MAX_PATH of the cmdlets */
     /* Larger than the longest; encoded for a command line it is below Windows' limit of 32767. */
-    HYPERV_SCRIPT_MAX = 6000,
+    HYPERV_SCRIPT_MAX = 8000,
 };
 
 struct hyperv_plan {
     const char *vm;
-    const char *pipe;  /* \\.\pipe\NAME */
-    const char *disk;  /* NULL: the VM exists */
-    const char *relay; /* the command that offers the channel, for people; NULL with COM */
+    const char *pipe;   /* \\.\pipe\NAME */
+    const char *disk;   /* NULL: the VM exists */
+    const char *windbg; /* where it is; NULL: Windows finds it by its name */
+    const char *relay;  /* the command that offers the channel, for people; NULL with COM */
     enum hyperv_wire wire;
     bool start;      /* the VM and WinDbg, too */
     bool runs_relay; /* who runs the script is the relay afterwards, and starts WinDbg itself */

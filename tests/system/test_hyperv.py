@@ -43,7 +43,7 @@ def test_the_script_prepares_and_starts():
     script = done.stdout
     assert string_of(script, "vm") == "kd" and string_of(script, "pipe") == r"\\.\pipe\kd"
     order = [script.index(word) for word in ("New-VM", "EnableSecureBoot Off", "Set-VMComPort", "1e7b9c52-4d0a-4b8e",
-                                             "Start-VM", "Start-Process windbg")]
+                                             "Start-VM", "Start-Process -FilePath 'windbg'")]
     assert order == sorted(order)
     assert "Stop-Process" not in script and "kill" not in script.lower()
 

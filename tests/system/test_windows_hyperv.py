@@ -17,6 +17,7 @@ import uuid
 
 import pytest
 from relay_ends import PATIENCE, Relay, read, wait_until
+from test_viewers import place, user_folder  # noqa: F401
 from test_windows_relay import EXE, End, WindowsRelay
 import wine as wine_module
 
@@ -402,6 +403,18 @@ def test_a_set_up_that_fails_starts_nothing(host, powershell):
                          f"--start-windbg={wine_module.windows_path(BUILT / 'stand-in.exe')}", env=host.environment)
     assert done.returncode == 1 and b"PowerShell could not do it all (exit status 1)" in done.stderr
     assert len(powershell()) == 1 and not host.offers()
+
+
+def test_com_port_with_the_windbg_that_is_there(host, powershell, place):  # noqa: F811
+    path = f"users/{user_folder()}/AppData/Local/Microsoft/WindowsApps/WinDbgX.exe"
+    place(path)
+    done = host.wine.run(EXE, "hyperv", "--vm", "kd", "--auto", "--yes", env=host.environment)
+    assert done.returncode == 0, done
+    script, = powershell()
+    windbg = "C:\\" + path.replace("/", "\\")
+    start = f"Start-Process -FilePath '{windbg}' -ArgumentList '-k', \"com:pipe,port=$pipe,resets=0,reconnect\""
+    assert start.lower() in script.lower() and r"$pipe = '\\.\pipe\kd'" in script
+    assert script.index("Set-VMComPort") < script.index("Start-VM") < script.index("Start-Process")
 
 
 def test_auto_without_windbg_changes_nothing(host, powershell):
