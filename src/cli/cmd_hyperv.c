@@ -315,10 +315,26 @@ static int apply(struct hyperv *hyperv, struct hyperv_script *script)
     return rc == CLI_DONE && hyperv->plan.runs_relay ? run_relay(hyperv) : rc;
 }
 
+/* A name goes into a script, where another code page could make a quote of it. The texts stay as
+ * long as the program. */
+static bool make_utf8(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        argv[i] = platform_utf8(argv[i]);
+        if (!argv[i])
+            return false;
+    }
+    return true;
+}
+
 int cmd_hyperv(int argc, char **argv)
 {
     static struct hyperv hyperv;
     static struct hyperv_script script;
+    if (!make_utf8(argc, argv)) {
+        cli_error("out of memory");
+        return CLI_FAILED;
+    }
     int rc = parse(&hyperv, argc, argv);
     if (!hyperv.parsed)
         return rc;

@@ -38,6 +38,9 @@ void end_signals_close(struct end_signals *signals);
 /* The system's PowerShell, as a path or a name to be looked for. False: the path is too long. */
 bool platform_powershell(char *program, size_t size);
 
+/* An argument of the program as UTF-8, to be freed; NULL: no memory. */
+char *platform_utf8(const char *argument);
+
 /* Text as UTF-16 without its end; returns the characters, 0: it is none, or longer than MAX. */
 size_t platform_utf16(const char *text, uint16_t *to, size_t max);
 

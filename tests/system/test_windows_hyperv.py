@@ -417,6 +417,16 @@ def test_com_port_with_the_windbg_that_is_there(host, powershell, place):  # noq
     assert script.index("Set-VMComPort") < script.index("Start-VM") < script.index("Start-Process")
 
 
+@pytest.mark.parametrize("name", ["T\u00fcr", "\u2019; calc; \u2018"])
+def test_a_name_stays_a_name_in_windows_code_page(host, powershell, name):
+    """Windows gives a program its arguments in a code page of one byte for each character."""
+    done = host.wine.run(EXE, "hyperv", "--vm", name, "--apply", "--yes", env=host.environment)
+    assert done.returncode == 0, done
+    script, = powershell()
+    assert "\n$vm = '" + name.replace("\u2019", 2 * "\u2019").replace("\u2018", 2 * "\u2018") + "'\n" in script
+    assert f"'{name}'" in done.stderr.decode()
+
+
 def test_auto_without_windbg_changes_nothing(host, powershell):
     done = host.wine.run(EXE, "hyperv", "--vm", "kd", "--wire", "vmbus", "--auto", "--yes", env=host.environment)
     assert done.returncode == 1 and b"WinDbg was not found" in done.stderr and not powershell()

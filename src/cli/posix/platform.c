@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 void platform_start(void)
@@ -47,6 +48,11 @@ const char *platform_null_device(void)
 bool platform_powershell(char *program, size_t size)
 {
     return snprintf(program, size, "pwsh") < (int)size;
+}
+
+char *platform_utf8(const char *argument)
+{
+    return strdup(argument);
 }
 
 /* The code point that begins at TEXT, and how many bytes it takes; 0: no UTF-8. */

@@ -82,6 +82,21 @@ bool platform_powershell(char *program, size_t size)
     return true;
 }
 
+char *platform_utf8(const char *argument)
+{
+    int size = (int)strlen(argument) + 1; /* as UTF-16 it has no more characters */
+    wchar_t *wide = malloc((size_t)size * sizeof(*wide));
+    char *text = malloc((size_t)size * 3); /* and each takes at most three bytes */
+    if (wide && text && wide_text(argument, wide, size) &&
+        WideCharToMultiByte(CP_UTF8, 0, wide, -1, text, size * 3, NULL, NULL)) {
+        free(wide);
+        return text;
+    }
+    free(wide);
+    free(text);
+    return NULL;
+}
+
 size_t platform_utf16(const char *text, uint16_t *to, size_t max)
 {
     wchar_t *wide = (wchar_t *)to;
