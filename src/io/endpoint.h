@@ -160,6 +160,8 @@ int endpoint_parse_any(struct endpoint_spec *spec, const char *text,
 
 /* Whether the endpoint waits for others to come (tcp-listen, unix-listen, pipe-listen). */
 bool endpoint_spec_listens(const struct endpoint_spec *spec);
+/* The same, and kdnet-host: that nobody has come yet is no failure. */
+bool endpoint_spec_is_called(const struct endpoint_spec *spec);
 
 /* Whether it comes up whenever somebody comes, and not by trying (listening ends, pty, FIFO, a VM's
  * channel). */

@@ -629,6 +629,11 @@ bool endpoint_spec_listens(const struct endpoint_spec *spec)
     return (KINDS_LISTEN & KIND_BIT(spec->kind)) != 0;
 }
 
+bool endpoint_spec_is_called(const struct endpoint_spec *spec)
+{
+    return endpoint_spec_listens(spec) || spec->kind == ENDPOINT_KDNET_HOST;
+}
+
 /* Text that grows to the end of a buffer and then stops. */
 struct line {
     char *text;

@@ -180,8 +180,12 @@ def test_a_debugger_that_gets_another_address_is_found_again(tmp_path):
     environment = {**os.environ, "LD_PRELOAD": str(resolver), "KDWIRE_TEST_ADDRESS": str(address)}
     with sim(f"kdnet-target:host=moving.test,port={port}", env=environment) as target:
         target.wait("nobody waits there yet")
-        address.write_text("127.0.0.1")
-        check_session(debug(f"kdnet-host:port={port}", SESSION))
+        with Program("debug", f"kdnet-host:port={port}", "--timeout", str(LONG), "-c", SESSION) as debugger:
+            debugger.wait("no target has come yet")  # a listener says so, and goes on waiting
+            address.write_text("127.0.0.1")
+            assert debugger.process.wait(LONG) == 0, debugger.said
+            debugger.reader.join(PATIENCE)
+            check_session(debugger.said)
         assert f"moving.test,port={port} is at 127.0.0.1:{port} now" in target.said
 
 

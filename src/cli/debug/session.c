@@ -112,7 +112,7 @@ static void on_notice(struct endpoint *endpoint, enum endpoint_notice what, cons
 {
     struct session *s = endpoint->context;
     bool first = what == ENDPOINT_RETRYING && !s->ever_up;
-    if (first && !endpoint_spec_listens(&endpoint->spec)) {
+    if (first && !endpoint_spec_is_called(&endpoint->spec)) {
         /* Who starts a debugger by hand wants to know at once. */
         snprintf(s->reason, sizeof s->reason, "%s", text);
         s->ended = true;
