@@ -77,8 +77,8 @@ def test_a_session_from_the_interface_list(folder, sim):
         assert any("GetVersion reply" in line for line in capture.stdout)
     finally:
         capture.terminate()
-        capture.stdout.close()
         assert capture.wait(20) in (0, 143, -15)
+        capture.stdout.close()  # not before: tshark may just be writing to it
     wait_until(lambda: not (ends / "kd.sock").exists(), "the relay is gone, too")
 
 
