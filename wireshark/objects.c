@@ -10,8 +10,9 @@
  *   debug-output.txt              | all the target printed, and prompts with their answers
  *   a file's name                 | FILE_IO: pieces read or written, at their offsets
  *
- * Wireshark has no way to take an object back. Where a later read closes the gap between two
- * memory objects, the first becomes the whole and the other stays as it was.
+ * Where a later read closes the gap between two memory objects, the first becomes the whole.
+ * Wireshark has no way to take the other one back: it becomes the next new object, and until then
+ * is empty and says so by its name.
  */
 #include "kd.h"
 
@@ -28,7 +29,8 @@ enum object_kind {
     OBJECT_PHYSICAL,
     OBJECT_TEXT,
     OBJECT_FILE,
-    OBJECT_MERGED /* complete in another one */
+    OBJECT_CLOSED, /* a file whose handle means another one from now on */
+    OBJECT_SPARE,  /* its bytes are in another one */
 };
 
 struct object {
@@ -67,18 +69,35 @@ static struct object *object_at(guint index)
     return &g_array_index(objects, struct object, index);
 }
 
+static struct object *spare_object(void)
+{
+    for (guint i = 0; i < objects->len; i++) {
+        if (object_at(i)->kind == OBJECT_SPARE)
+            return object_at(i);
+    }
+    return NULL;
+}
+
 static struct object *new_object(export_object_list_t *list, enum object_kind kind,
                                  const struct kd_tap *given, guint32 frame, const char *type)
 {
-    static const char *const kinds[] = {"memory", "physical memory", "debug output", "file", ""};
-    struct object object = {.kind = kind, .session = given->record->past->session};
-    object.entry = g_new0(export_object_entry_t, 1);
-    object.entry->pkt_num = frame;
-    object.entry->hostname = g_strdup(kinds[kind]);
-    object.entry->content_type = g_strdup(type);
-    g_array_append_val(objects, object);
-    list->add_entry(list->gui_data, object.entry);
-    return object_at(objects->len - 1);
+    static const char *const kinds[] = {"memory", "physical memory", "debug output", "file"};
+    struct object *object = spare_object();
+    if (!object) {
+        struct object fresh = {.entry = g_new0(export_object_entry_t, 1)};
+        g_array_append_val(objects, fresh);
+        list->add_entry(list->gui_data, fresh.entry);
+        object = object_at(objects->len - 1);
+    }
+    object->kind = kind;
+    object->session = given->record->past->session;
+    object->base = 0;
+    object->entry->pkt_num = frame;
+    g_free(object->entry->hostname);
+    object->entry->hostname = g_strdup(kinds[kind]);
+    g_free(object->entry->content_type);
+    object->entry->content_type = g_strdup(type);
+    return object;
 }
 
 static void rename_object(struct object *object, gchar *name)
@@ -152,6 +171,14 @@ static void put_memory(struct object *object, guint64 address, const guint8 *byt
     name_memory(object);
 }
 
+/* All its bytes are in HOME. */
+static void give_up_object(struct object *object, const struct object *home)
+{
+    object->kind = OBJECT_SPARE;
+    object->entry->payload_len = 0;
+    rename_object(object, g_strdup_printf("joined-with-0x%" PRIx64 ".txt", home->base));
+}
+
 static void add_memory(export_object_list_t *list, const struct kd_tap *given, guint32 frame,
                        enum object_kind kind)
 {
@@ -174,7 +201,7 @@ static void add_memory(export_object_list_t *list, const struct kd_tap *given, g
             /* what was just read is newer than what the other object has of it */
             put_memory(home, object->base, object->entry->payload_data, object->entry->payload_len);
             put_memory(home, address, bytes, size);
-            object->kind = OBJECT_MERGED;
+            give_up_object(object, home);
         }
     }
     if (home)
@@ -261,7 +288,7 @@ static void open_file(const struct kd_tap *given)
     }
     struct object *object = find_object(OBJECT_FILE, file.session, file.handle);
     if (object)
-        object->kind = OBJECT_MERGED; /* this handle means another file from now on */
+        object->kind = OBJECT_CLOSED;
     asked_name = NULL;
 }
 

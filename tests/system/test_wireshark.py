@@ -453,7 +453,7 @@ def test_a_response_late_in_the_capture_opens_what_came_before(tshark, real, fol
     joined = folder / "joined.pcapng"
     subprocess.run(["mergecap", "-a", "-w", joined, *parts], check=True)
     opened = tshark.column(joined, "kdnet.authentic", "-2", *KEY_OPTION)
-    assert opened == ["1"] * 59
+    assert len(opened) == 59 and set(opened) <= {"1", "True"}  # "True": from 4.4 on
     without = tshark.column(parts[0], "_ws.expert.message", "-2", *KEY_OPTION)
     assert all("No key fits" in m or "No session key" in m for m in without)
 
@@ -631,6 +631,26 @@ def test_objects_join_reads_in_any_order_and_files(tshark, tmp_path, folder):
     assert (folder / "memory-0x9000.bin").read_bytes() == b"elsewhere"
     assert (folder / "my.sys").read_bytes() == b"abcdef"
     assert len(list(folder.glob("memory-*"))) == 2
+
+
+def test_a_late_read_joins_two_objects(tshark, tmp_path, folder):
+    """The bytes of both are in one file, nothing old is left, and the next region takes the place."""
+    def read(address, data):
+        union = struct.pack("<QII", address, len(data), len(data))
+        return manipulate(READ, 0x80800000, union, data), False
+    path = records(tmp_path, read(0x1000, b"aaaa"), read(0x1008, b"cccc"), read(0x1004, b"bbbbC"))
+    tshark.run("-r", path, "-q", "--export-objects", f"kd,{folder}")
+    assert (folder / "memory-0x1000.bin").read_bytes() == b"aaaabbbbCccc"
+    left = [one for one in folder.iterdir() if one.name.startswith(("memory", "joined"))]
+    assert sorted(one.name for one in left) == ["joined-with-0x1000.txt", "memory-0x1000.bin"]
+    assert (folder / "joined-with-0x1000.txt").stat().st_size == 0
+    (folder / "more").mkdir()
+    tshark.give(folder)
+    path = records(tmp_path, read(0x1000, b"aaaa"), read(0x1008, b"cccc"), read(0x1004, b"bbbb"),
+                   read(0x9000, b"next"))
+    tshark.run("-r", path, "-q", "--export-objects", f"kd,{folder}/more")
+    assert {one.name: one.read_bytes() for one in (folder / "more").iterdir()} == {
+        "memory-0x1000.bin": b"aaaabbbbcccc", "memory-0x9000.bin": b"next"}
 
 
 def test_conversations(tshark, real):

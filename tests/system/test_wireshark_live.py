@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Wireshark's interface list: kdwire as an extcap program, asked by tshark and by hand."""
 import os
-import shutil
 import struct
 import subprocess
 
 import pytest
 
 from relay_ends import KDWIRE, Recording, wait_until
-from wireshark_run import PLUGIN, ROOT, Tshark, open_folder
+from wireshark_run import PLUGIN, ROOT, Tshark, install_extcap, open_folder
 
 pytestmark = pytest.mark.skipif(not PLUGIN, reason="the plugin is not built")
 
@@ -58,9 +57,7 @@ def test_a_session_from_the_interface_list(folder, sim):
     """tshark starts the relay; packets come while the session runs."""
     home = folder / "home"
     home.mkdir()
-    for place in (".config/wireshark/extcap", ".local/lib/wireshark/extcap"):
-        (home / place).mkdir(parents=True)
-        shutil.copy(KDWIRE, home / place / "kdwire-extcap")
+    install_extcap(home)
     tshark = Tshark(home)
     assert "kdwire (KD session (relay))" in tshark.run("-D")
     ends = folder / "ends"

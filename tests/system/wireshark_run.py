@@ -14,7 +14,7 @@ import struct
 import subprocess
 import tempfile
 
-from relay_ends import Recording, blocks
+from relay_ends import KDWIRE, Recording, blocks
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CAPTURES = pathlib.Path(os.environ.get("KDWIRE_CAPTURES", ROOT.parent / "shared/captures"))
@@ -50,6 +50,13 @@ def open_folder():
 def tshark_version():
     words = subprocess.run(["tshark", "--version"], capture_output=True, text=True).stdout.split()
     return ".".join(words[2].split(".")[:2])
+
+
+def install_extcap(home):
+    """kdwire in the interface list, where 4.0 and where later ones look."""
+    for place in (".config/wireshark/extcap", ".local/lib/wireshark/extcap"):
+        (home / place).mkdir(parents=True)
+        shutil.copy(KDWIRE, home / place / "kdwire-extcap")
 
 
 class Tshark:
