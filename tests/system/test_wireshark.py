@@ -724,4 +724,4 @@ def test_lua_says_that_it_cannot_decrypt(lua, real):
     """Or decrypts, where Wireshark's Lua has a cipher (4.6)."""
     message, authentic = lua.columns(real, "_ws.expert.message", "kdnet.authentic",
                                      options=[*KEY_OPTION, "-c", "1"])
-    assert "no cipher" in message[0] or authentic == ["1"]
+    assert "no cipher" in message[0] or authentic in (["1"], ["True"])
