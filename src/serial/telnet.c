@@ -386,9 +386,24 @@ static enum telnet_event obey_client(struct telnet *t, uint8_t command, const ui
     return TELNET_NOTHING;
 }
 
+/*
+ * A peer that uses the option has agreed to it, even if it never said so: python3-serial's client
+ * takes our question, if that comes early, for the answer to its own, which it then never sends.
+ */
+static bool agrees_by_use(struct telnet *t)
+{
+    struct telnet_option *option = &t->options[TELNET_COM_PORT];
+    uint8_t *answer = t->role == TELNET_ASKS ? &option->ours : &option->theirs;
+    if (*answer == TELNET_ASKED) {
+        *answer = TELNET_YES;
+        tell_all(t);
+    }
+    return *answer == TELNET_YES;
+}
+
 static enum telnet_event obey(struct telnet *t)
 {
-    if (t->sub_size < 2 || t->sub[0] != option_codes[TELNET_COM_PORT] || !telnet_has_com_port(t))
+    if (t->sub_size < 2 || t->sub[0] != option_codes[TELNET_COM_PORT] || !agrees_by_use(t))
         return TELNET_NOTHING;
     uint8_t base = t->role == TELNET_ASKS ? FROM_SERVER : 0;
     if (t->sub[1] < base || t->sub[1] - base > PURGE_DATA)

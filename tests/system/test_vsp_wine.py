@@ -249,20 +249,24 @@ def test_rfc2217_server(port):
     number = json.loads(vsp_control(port, "status", "--json"))["local_port"]
     program = port.wine.start(CLIENT, "far-client", stdout=subprocess.PIPE)
     assert program.stdout.readline().startswith(b"ready")
-    with serial.serial_for_url(f"rfc2217://127.0.0.1:{number}", baudrate=19200, timeout=20) as peer:
-        peer.rts = True
-        peer.write(bytes(range(256)))
-        assert peer.read(256) == bytes(range(256))
-        assert peer.cts and peer.dsr and peer.cd
-        peer.send_break(0.05)
-        peer.rts = False
-        for _ in range(200):
-            if not peer.cts:
-                break
-            time.sleep(0.05)
-        assert not peer.cts
-        peer.write(b".")
-        assert program.wait(30) == 0, program.stdout.read()
+    try:
+        with serial.serial_for_url(f"rfc2217://127.0.0.1:{number}", baudrate=19200, timeout=20) as peer:
+            peer.rts = True
+            peer.write(bytes(range(256)))
+            assert peer.read(256) == bytes(range(256))
+            assert peer.cts and peer.dsr and peer.cd
+            peer.send_break(0.05)
+            peer.rts = False
+            for _ in range(200):
+                if not peer.cts:
+                    break
+                time.sleep(0.05)
+            assert not peer.cts
+            peer.write(b".")
+            assert program.wait(30) == 0, program.stdout.read()
+    finally:
+        program.kill()  # has ended, or would keep the port
+        program.wait()
     program.stdout.close()
     vsp_control(port, "set", "--raw")
     vsp_control(port, "--stop")

@@ -221,11 +221,25 @@ static void test_the_far_line_is_ours(void **state)
     expect_silence();
 }
 
-static void test_nothing_is_obeyed_before_it_is_agreed(void **state)
+static void test_nothing_is_obeyed_that_was_not_asked_for(void **state)
 {
     (void)state;
-    start(TELNET_ASKS, true);
+    start(TELNET_ASKS, false);
     assert_int_equal(hear(BYTES(IAC, SB, COM_PORT, 107, 0, IAC, SE)), TELNET_NOTHING);
+    start(TELNET_SERVES, true);
+    hear(BYTES(IAC, WONT, COM_PORT));
+    assert_int_equal(hear(BYTES(IAC, SB, COM_PORT, 5, 5, IAC, SE)), TELNET_NOTHING);
+}
+
+/* python3-serial's client, when our DO is there before its own WILL is sent. */
+static void test_using_the_option_is_agreeing(void **state)
+{
+    (void)state;
+    start(TELNET_SERVES, true);
+    forget_said();
+    hear(BYTES(IAC, SB, COM_PORT, 2, 7, IAC, SE));
+    assert_true(telnet_has_com_port(&t));
+    expect_said(BYTES(IAC, SB, COM_PORT, 107, 0xB0, IAC, SE, IAC, SB, COM_PORT, 102, 7, IAC, SE));
 }
 
 static void test_serving_acknowledges(void **state)
@@ -302,7 +316,8 @@ int main(void)
         cmocka_unit_test(test_break_without_the_option),
         cmocka_unit_test(test_settings_are_told),
         cmocka_unit_test(test_the_far_line_is_ours),
-        cmocka_unit_test(test_nothing_is_obeyed_before_it_is_agreed),
+        cmocka_unit_test(test_nothing_is_obeyed_that_was_not_asked_for),
+        cmocka_unit_test(test_using_the_option_is_agreeing),
         cmocka_unit_test(test_serving_acknowledges),
         cmocka_unit_test(test_serving_crosses_the_lines),
         cmocka_unit_test(test_a_flood_waits_for_its_answers),
