@@ -246,6 +246,7 @@ def test_rfc2217_client(port):
 def test_rfc2217_server(port):
     serial = pytest.importorskip("serial", reason="python3-serial is not installed")
     vsp_control(port, "set", "--listen", "127.0.0.1:0", "--rfc2217")
+    wait_for(lambda: json.loads(vsp_control(port, "status", "--json"))["state"] == "listening")
     number = json.loads(vsp_control(port, "status", "--json"))["local_port"]
     program = port.wine.start(CLIENT, "far-client", stdout=subprocess.PIPE)
     assert program.stdout.readline().startswith(b"ready")
