@@ -35,6 +35,7 @@
 #include "cli.h"
 #include "io/clock.h"
 #include "io/endpoint.h"
+#include "platform.h"
 
 enum {
     COMMAND_MAX = 4 * ENDPOINT_TEXT_MAX, /* a relay's command line: two endpoints and two paths */
@@ -265,32 +266,13 @@ static void on_source_notice(struct endpoint *endpoint, enum endpoint_notice wha
         cli_error("%s", text);
 }
 
-/* 'TEXT' for a shell. */
-static void quote(char *out, size_t room, const char *text)
-{
-    size_t size = strlen(out);
-    if (room - size < 3)
-        return;
-    out[size++] = '\'';
-    for (; *text && room - size > 6; text++) {
-        if (*text == '\'') {
-            memcpy(out + size, "'\\''", 4);
-            size += 4;
-        } else {
-            out[size++] = *text;
-        }
-    }
-    out[size++] = '\'';
-    out[size] = 0;
-}
-
 static void add_option(char *out, size_t room, const char *option, const char *value)
 {
     size_t size = strlen(out);
     if (!value || !*value)
         return;
     (void)snprintf(out + size, room - size, " %s ", option);
-    quote(out, room, value);
+    platform_quote(out, room, value);
 }
 
 /* What starts the relay: ourselves. False: too long. */
@@ -300,8 +282,8 @@ static bool relay_command(const struct arguments *arguments, char *out, size_t r
     size_t size = sizeof(self);
     if (uv_exepath(self, &size) < 0)
         return false;
-    (void)snprintf(out, room, "exec:exec ");
-    quote(out, room, self);
+    (void)snprintf(out, room, "exec:%s", platform_shell_start());
+    platform_quote(out, room, self);
     add_option(out, room, "relay --quiet --observe stdio --debugger", arguments->debugger);
     add_option(out, room, "--target", arguments->target);
     add_option(out, room, "--key-file", arguments->key_file);
@@ -458,7 +440,7 @@ static int run_capture(const struct arguments *arguments)
     capture.arguments = arguments;
     capture.loop = uv_default_loop();
     (void)capture_writer_init(&capture.writer, &writer);
-    if (endpoint_parse_live(&spec, arguments->fifo, message) < 0)
+    if (endpoint_parse_viewer(&spec, arguments->fifo, message) < 0)
         return cli_usage_error("--fifo: %s", message);
     endpoint_init(capture.loop, &capture.sink, &spec, &callbacks, &capture);
     for (unsigned i = 0; i < 2; i++) {

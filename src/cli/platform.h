@@ -47,6 +47,12 @@ size_t platform_utf16(const char *text, uint16_t *to, size_t max);
 /* Whether somebody can be asked on the terminal. */
 bool platform_can_ask(void);
 
+/* How a command of exec: begins that is one program, to be replaced by it: "exec " or nothing. */
+const char *platform_shell_start(void);
+
+/* Adds TEXT to OUT as one word for the shell of exec:; what has no room is cut. */
+void platform_quote(char *out, size_t room, const char *text);
+
 /* Where a user's own files lie: the home directory. NULL: nobody knows. */
 const char *platform_home(void);
 

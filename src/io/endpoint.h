@@ -175,6 +175,13 @@ bool endpoint_spec_waits(const struct endpoint_spec *spec);
 int endpoint_parse_live(struct endpoint_spec *spec, const char *text,
                         char message[ENDPOINT_MESSAGE_MAX]);
 
+/*
+ * The named pipe that a viewer has made for us to write to, as Wireshark does for an extcap
+ * program: a FIFO, or on Windows a pipe to be opened. As endpoint_parse.
+ */
+int endpoint_parse_viewer(struct endpoint_spec *spec, const char *text,
+                          char message[ENDPOINT_MESSAGE_MAX]);
+
 /* Whether it needs a key (spec->key) before it can be opened. */
 bool endpoint_spec_needs_key(const struct endpoint_spec *spec);
 

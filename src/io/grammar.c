@@ -624,6 +624,16 @@ int endpoint_parse_live(struct endpoint_spec *spec, const char *text,
     return KD_OK;
 }
 
+int endpoint_parse_viewer(struct endpoint_spec *spec, const char *text,
+                          char message[ENDPOINT_MESSAGE_MAX])
+{
+    char whole[ENDPOINT_TEXT_MAX + sizeof("pipe:")];
+    if (!platform_kind_hint(ENDPOINT_FIFO))
+        return endpoint_parse_live(spec, text, message);
+    snprintf(whole, sizeof(whole), "pipe:%.*s", ENDPOINT_TEXT_MAX, text);
+    return endpoint_parse(spec, whole, message);
+}
+
 bool endpoint_spec_listens(const struct endpoint_spec *spec)
 {
     return (KINDS_LISTEN & KIND_BIT(spec->kind)) != 0;

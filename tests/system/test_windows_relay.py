@@ -4,29 +4,55 @@ Win32 programs (windows/pipe_end.c), in the roles of WinDbg, Wireshark and a vir
 
 KDWIRE_BULK_MB sets the size of the bulk transfers, KDWIRE_RESTARTS how often an end comes and goes.
 """
+import json
 import os
 import pathlib
 import pty
 import queue
 import random
 import signal
+import socket
 import subprocess
 import threading
+import time
 import tty
 import uuid
 
 import pytest
-from relay_ends import (MEMORY_MAX, PATIENCE, ROOT, Relay, listening, manipulate, packet, read,
+from relay_ends import (MEMORY_MAX, PATIENCE, ROOT, Recording, Relay, listening, manipulate, packet, read,
                         recording, stop_packet, wait_until)
 import wine as wine_module
 
-EXE = pathlib.Path(os.environ.get("KDWIRE_EXE", ROOT / "build/windows/src/cli/kdwire.exe"))
+# What ships, which clang builds; without it, what gcc builds.
+SHIPPED = ROOT / "dist/windows/kdwire.exe"
+EXE = pathlib.Path(os.environ.get("KDWIRE_EXE", SHIPPED if SHIPPED.exists() else
+                                  ROOT / "build/windows/src/cli/kdwire.exe"))
 PIPE_END = ROOT / "build/windows/tests/system/windows/pipe-end.exe"
 BULK = int(os.environ.get("KDWIRE_BULK_MB", "8")) << 20
-RESTARTS = int(os.environ.get("KDWIRE_RESTARTS", "10"))
+RESTARTS = int(os.environ.get("KDWIRE_RESTARTS", "5"))
 LONG = PATIENCE + BULK // (1 << 20)
 
 pytestmark = pytest.mark.skipif(not EXE.exists(), reason="kdwire.exe is not built")
+
+
+def free_port():
+    end = listening()
+    port = end.getsockname()[1]
+    end.close()
+    return port
+
+
+def connect(port):
+    """Waits until somebody listens."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            side = socket.create_connection(("127.0.0.1", port), PATIENCE)
+            side.settimeout(PATIENCE)
+            return side
+        except ConnectionRefusedError:
+            assert time.monotonic() < end, f"nobody listens at {port}"
+            time.sleep(0.05)
 
 
 class WindowsRelay(Relay):
@@ -186,7 +212,122 @@ def test_a_target_by_tcp_is_restarted_again_and_again(wine, name):
             relay.wait("down", "target", number)
 
 
+def echo(end):
+    """Sends back what comes, until the other side closes."""
+    try:
+        while piece := end.recv(4096):
+            end.sendall(piece)
+    except OSError:
+        pass
+
+
+@pytest.mark.parametrize("role", ["open-again", "serve-again"])
+def test_a_pipes_other_end_comes_and_goes_a_hundred_times(wine, name, role):
+    """WinDbg at our pipe, and a machine at its own: a word goes through and comes back each time."""
+    ours, other = ("debugger", "target") if role == "open-again" else ("target", "debugger")
+    ends = {ours: f"pipe-listen:{name}" if role == "open-again" else f"pipe:{name}", other: "tcp-listen:0"}
+    with WindowsRelay(ends["debugger"], ends["target"]) as relay:
+        side = relay.connect(other)
+        side.settimeout(LONG)
+        threading.Thread(target=echo, args=(side,), daemon=True).start()
+        done = wine.run(PIPE_END, role, name, "100", limit=LONG + 60)
+        assert done.returncode == 0, done.stderr
+        relay.wait("down", ours, 100)
+        assert relay.count("up", ours) == 100
+
+
+def test_a_program_is_started_again_and_again(wine):
+    with WindowsRelay("tcp-listen:0", "exec:echo hello") as relay:
+        debugger = relay.connect("debugger")
+        assert read(debugger, 7 * RESTARTS) == b"hello\r\n" * RESTARTS
+
+
+def test_a_silent_windbg_gives_way_to_the_next_if_told_so(wine, name):
+    """The first has the pipe open and is never heard of again."""
+    with WindowsRelay(f"pipe-listen:{name},replace=newest", "tcp-listen:0") as relay:
+        target = relay.connect("target")
+        End(wine, "hold", name).connected()
+        relay.wait("up", "debugger")
+        second = End(wine, "open", name).connected()
+        relay.wait("replaced", "debugger")
+        relay.wait("up", "debugger", 2)
+        exchange(second, target)
+
+
 # ---- Wireshark and the recording ----
+
+def read_by_tshark(file):
+    """What each side sent, as tshark reads the file: the whole record, and the interface."""
+    shown = subprocess.run(["tshark", "-r", file, "-T", "json", "-x"], capture_output=True, check=True,
+                           timeout=LONG).stdout
+    sent = [b"", b""]
+    for frame in json.loads(shown):
+        layers = frame["_source"]["layers"]
+        sent[int(layers["frame"]["frame.interface_id"])] += \
+            Recording._strip_tags(bytes.fromhex(layers["frame_raw"][0]))
+    return sent
+
+
+def test_tshark_reads_the_bytes_that_were_sent(wine, name, tmp_path):
+    """Packets, console text, noise that looks like packets: byte for byte, both ways."""
+    file = tmp_path / "sitzung ж.pcapng"
+    noise = random.Random(5)
+
+    def traffic(lead):
+        return b"".join(noise.choice([packet(2, 0x80800000 + i % 2, noise.randbytes(noise.randrange(1, 900))), lead,
+                                      noise.randbytes(noise.randrange(1, 99)), packet(4, 0x80800000)])
+                        for i in range(300))
+    question, answer = traffic(b"b"), traffic(b"console text\r\n")
+    with WindowsRelay(f"pipe-listen:{name}", "tcp-listen:0", "--record", wine_module.windows_path(file),
+                      "--once") as relay:
+        target = relay.connect("target")
+        windbg = End(wine, "open", name).connected()
+        relay.wait("up", "debugger")
+        windbg.send_in_background(question)
+        assert read(target, len(question)) == question
+        target.sendall(answer)
+        assert windbg.read(len(answer)) == answer
+        windbg.close()
+        target.close()
+        assert relay.finish() == 0
+    assert read_by_tshark(file) == [question, answer]
+
+
+def test_wireshark_starts_kdwire_from_its_interface_list(wine, name):
+    """What Wireshark does on Windows: it makes two pipes and passes their names."""
+    ports = [free_port(), free_port()]
+    wireshark = End(wine, "serve", name)
+    toolbar = End(wine, "serve", name + "-control")
+    capture = wine.start(EXE, "--capture", "--extcap-interface", "kdwire", "--fifo", name, "--extcap-control-in",
+                         name + "-control", "--debugger", f"tcp-listen:{ports[0]}", "--target",
+                         f"tcp-listen:{ports[1]}", stderr=subprocess.PIPE)
+    wireshark.connected()
+    toolbar.connected()
+    debugger, target = connect(ports[0]), connect(ports[1])
+    question = manipulate(0x80800800)
+    answers = b""
+    while not answers:  # until the relay has taken both connections
+        debugger.sendall(question)
+        target.settimeout(1)
+        try:
+            answers = target.recv(len(question))
+        except TimeoutError:
+            pass
+    toolbar.send(b"T\0\0\x0a\0\x01it hangsT\0\0\x02\x01\x01")
+    wait_until(lambda: question in b"".join(record_of(wireshark.got)), "Wireshark's pipe has the packet")
+    wait_until(lambda: b"it hangs" in wireshark.got, "and the note")
+    wireshark.close()
+    capture.wait(PATIENCE)
+    wait_until(lambda: not accepts(ports[0]), "the relay has ended, too")
+
+
+def accepts(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+        return True
+    except ConnectionRefusedError:
+        return False
+
 
 def test_the_roles_by_name_and_the_recording(wine, name, tmp_path):
     """WinDbg, the machine and Wireshark at pipes, as on a Hyper-V host; tshark reads the file."""
@@ -218,7 +359,6 @@ def test_the_roles_by_name_and_the_recording(wine, name, tmp_path):
 
 
 def record_of(stream):
-    from relay_ends import Recording
     try:
         return Recording(bytes(stream)).sent
     except AssertionError:  # not even the header yet
@@ -343,6 +483,14 @@ def test_client_that_never_reads_holds_the_other_up_without_memory(wine, name):
         assert relay.peak_memory() < 4 * MEMORY_MAX
         end.kill()
         assert relay.wait("down", "debugger")["bytes"] > 0  # the loss is counted
+
+
+def test_access_denied_is_one_clear_line(wine, name):
+    """A pipe whose maker lets nobody write."""
+    End(wine, "inbound", name)
+    with WindowsRelay("tcp-listen:0", f"pipe:{name}") as relay:
+        wait_until(lambda: any("access denied; run kdwire as" in e.get("text", "") for e in relay.events),
+                   "the reason is told")
 
 
 @pytest.mark.parametrize("end,says", [

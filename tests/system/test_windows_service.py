@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """kdwire.exe serve, and the Windows service, under Wine's own service manager."""
-import socket
-import time
 import uuid
 
 import pytest
-from relay_ends import PATIENCE, listening, packet, recording, wait_until
-from test_serve import GOOD, Serve, exchange, session, write
-from test_windows_relay import EXE, End
+from relay_ends import packet, recording, wait_until
+from test_serve import GOOD, Serve, session, write
+from test_windows_relay import EXE, End, connect, free_port
 import wine as wine_module
 from wine import windows_path
 
@@ -29,25 +27,6 @@ def service(wine, file):
     name = "kdwire-" + uuid.uuid4().hex[:12]
     yield name
     wine.run(EXE, "service", "remove", "--name", name)
-
-
-def free_port():
-    end = listening()
-    port = end.getsockname()[1]
-    end.close()
-    return port
-
-
-def connect(port):
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            side = socket.create_connection(("127.0.0.1", port), PATIENCE)
-            side.settimeout(PATIENCE)
-            return side
-        except ConnectionRefusedError:
-            assert time.monotonic() < end, f"nobody listens at {port}"
-            time.sleep(0.05)
 
 
 def state(wine, name):

@@ -94,6 +94,29 @@ bool platform_can_ask(void)
     return isatty(STDIN_FILENO);
 }
 
+const char *platform_shell_start(void)
+{
+    return "exec ";
+}
+
+void platform_quote(char *out, size_t room, const char *text)
+{
+    size_t size = strlen(out);
+    if (room - size < 3)
+        return;
+    out[size++] = '\'';
+    for (; *text && room - size > 6; text++) {
+        if (*text == '\'') {
+            memcpy(out + size, "'\\''", 4);
+            size += 4;
+        } else {
+            out[size++] = *text;
+        }
+    }
+    out[size++] = '\'';
+    out[size] = 0;
+}
+
 const char *platform_home(void)
 {
     return getenv("HOME");

@@ -108,6 +108,30 @@ bool platform_can_ask(void)
     return uv_guess_handle(STDIN) == UV_TTY;
 }
 
+const char *platform_shell_start(void)
+{
+    return "";
+}
+
+/* In quotes a backslash stands for itself, but for one before a quote: those are doubled. A quote
+ * would begin something else for cmd.exe; no path and no endpoint has one. */
+void platform_quote(char *out, size_t room, const char *text)
+{
+    size_t size = strlen(out), backslashes = 0;
+    if (room - size < 3)
+        return;
+    out[size++] = '"';
+    for (; *text && room - size > 2; text++) {
+        backslashes = *text == '\\' ? backslashes + 1 : 0;
+        if (*text != '"')
+            out[size++] = *text;
+    }
+    while (backslashes-- && room - size > 2)
+        out[size++] = '\\';
+    out[size++] = '"';
+    out[size] = '\0';
+}
+
 const char *platform_home(void)
 {
     return getenv("USERPROFILE");

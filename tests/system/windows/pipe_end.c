@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * pipe-end open|read|serve|hold NAME: a Win32 program at one end of a named pipe, in the role of
+ * pipe-end open|read|serve|hold|inbound NAME, pipe-end open-again|serve-again NAME COUNT: a Win32
+ * program at one end of a named pipe, in the role of
  *
  *   open   WinDbg: opens the pipe to read and write, waits while it is busy or not there
  *   read   Wireshark (dumpcap): opens the pipe to read only
  *   serve  a virtual machine: makes the pipe and waits for a client
  *   hold   a program that opens the pipe and reads nothing
+ *   inbound      a program that makes a pipe it only reads: opening it for both ways is denied
+ *   open-again   WinDbg that is restarted COUNT times: each time it sends a word and wants it back
+ *   serve-again  a machine, likewise
  *
  * What comes from the pipe goes to standard output and what comes from standard input to the pipe.
  * "connected" on standard error tells when. It ends when the pipe does, or standard input (then the
  * pipe is closed first).
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <windows.h>
@@ -47,11 +52,11 @@ static DWORD finish(BOOL done, OVERLAPPED *overlapped)
     return GetOverlappedResult(pipe_handle, overlapped, &size, TRUE) ? size : 0;
 }
 
-static HANDLE serve_pipe(const char *name)
+static HANDLE serve_pipe(const char *name, DWORD access)
 {
     OVERLAPPED overlapped = {.hEvent = CreateEventA(NULL, TRUE, FALSE, NULL)};
-    pipe_handle = CreateNamedPipeA(name, PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED,
-                                   PIPE_TYPE_BYTE | PIPE_WAIT, 1, PIECE, PIECE, 0, NULL);
+    pipe_handle = CreateNamedPipeA(name, access | FILE_FLAG_OVERLAPPED, PIPE_TYPE_BYTE | PIPE_WAIT,
+                                   1, PIECE, PIECE, 0, NULL);
     if (pipe_handle == INVALID_HANDLE_VALUE)
         return pipe_handle;
     finish(ConnectNamedPipe(pipe_handle, &overlapped), &overlapped);
@@ -88,12 +93,43 @@ static void from_pipe(void)
             break;
 }
 
+static BOOL exchange(int number)
+{
+    OVERLAPPED overlapped = {.hEvent = CreateEventA(NULL, TRUE, FALSE, NULL)};
+    char word[32], back[sizeof(word)];
+    DWORD size = (DWORD)snprintf(word, sizeof(word), "session %04d", number), got = 0, now = 1;
+    if (finish(WriteFile(pipe_handle, word, size, NULL, &overlapped), &overlapped) != size)
+        return FALSE;
+    for (; got < size && now; got += now)
+        now = finish(ReadFile(pipe_handle, back + got, size - got, NULL, &overlapped), &overlapped);
+    CloseHandle(overlapped.hEvent);
+    return got == size && !memcmp(word, back, size);
+}
+
+static int restart(const char *name, BOOL serve, int count)
+{
+    for (int i = 1; i <= count; i++) {
+        pipe_handle = serve ? serve_pipe(name, PIPE_ACCESS_DUPLEX)
+                            : open_pipe(name, GENERIC_READ | GENERIC_WRITE);
+        if (pipe_handle == INVALID_HANDLE_VALUE || !exchange(i)) {
+            fprintf(stderr, "session %d failed: error %lu\n", i, GetLastError());
+            return 1;
+        }
+        CloseHandle(pipe_handle);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 4)
+        return restart(argv[2], !strcmp(argv[1], "serve-again"), atoi(argv[3]));
     if (argc != 3)
         return 2;
     if (!strcmp(argv[1], "serve"))
-        pipe_handle = serve_pipe(argv[2]);
+        pipe_handle = serve_pipe(argv[2], PIPE_ACCESS_DUPLEX);
+    else if (!strcmp(argv[1], "inbound"))
+        pipe_handle = serve_pipe(argv[2], PIPE_ACCESS_INBOUND);
     else
         pipe_handle = open_pipe(argv[2], !strcmp(argv[1], "read") ? GENERIC_READ
                                                                   : GENERIC_READ | GENERIC_WRITE);
