@@ -155,6 +155,15 @@ def test_bulk_both_ways_at_once_is_exact(wine, name):
         assert relay.peak_memory() < 4 * MEMORY_MAX  # Wine itself needs most of it
 
 
+def test_windbg_that_comes_in_the_moment_the_pipe_is_made(wine, name):
+    """Before it is waited for: then nothing tells that it came but the call that begins to wait."""
+    for number in range(6):
+        windbg = End(wine, "eager", f"{name}-{number}")
+        with WindowsRelay(f"pipe-listen:{name}-{number}", "tcp-listen:0") as relay:
+            relay.wait("up", "debugger")
+        windbg.kill()
+
+
 # ---- pipe <-> pipe ----
 
 def test_windbg_and_a_virtual_machine_both_at_pipes_come_in_any_order(wine, name):

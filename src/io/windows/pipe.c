@@ -169,7 +169,8 @@ struct instance {
     struct endpoint *endpoint;
     struct waiter waiter;
     OVERLAPPED overlapped;
-    HANDLE pipe; /* INVALID_HANDLE_VALUE: could not be made; tried again when a client leaves */
+    HANDLE pipe;  /* INVALID_HANDLE_VALUE: could not be made; tried again when a client leaves */
+    bool arrived; /* before it was waited for: then `overlapped` says "pending" for ever */
 };
 
 struct listener {
@@ -190,6 +191,7 @@ static DWORD offer(struct listener *listener, struct instance *instance, DWORD f
         PIPE_UNLIMITED_INSTANCES, PIPE_BUFFER, PIPE_BUFFER, 0, &access);
     if (instance->pipe == INVALID_HANDLE_VALUE)
         return GetLastError();
+    instance->arrived = false;
     memset(&instance->overlapped, 0, sizeof(instance->overlapped));
     instance->overlapped.hEvent = instance->waiter.event;
     if (ConnectNamedPipe(instance->pipe, &instance->overlapped))
@@ -198,6 +200,7 @@ static DWORD offer(struct listener *listener, struct instance *instance, DWORD f
     if (error == ERROR_IO_PENDING)
         return 0;
     if (error == ERROR_PIPE_CONNECTED || error == ERROR_NO_DATA) { /* came before; perhaps left */
+        instance->arrived = true;
         SetEvent(instance->waiter.event);
         return 0;
     }
@@ -224,7 +227,8 @@ static void on_client(struct waiter *waiter)
     HANDLE pipe = instance->pipe;
     if (pipe == INVALID_HANDLE_VALUE || endpoint->state == ENDPOINT_CLOSING)
         return;
-    bool connected = GetOverlappedResult(pipe, &instance->overlapped, &moved, FALSE);
+    bool connected =
+        instance->arrived || GetOverlappedResult(pipe, &instance->overlapped, &moved, FALSE);
     if (!connected && GetLastError() == ERROR_IO_INCOMPLETE)
         return;
     DWORD error = offer(listener, instance, 0); /* first, so that nobody finds no pipe */
@@ -302,7 +306,8 @@ static void withdraw(struct instance *instance)
     if (instance->pipe != INVALID_HANDLE_VALUE) {
         DWORD moved;
         CancelIoEx(instance->pipe, &instance->overlapped);
-        GetOverlappedResult(instance->pipe, &instance->overlapped, &moved, TRUE);
+        if (!instance->arrived)
+            GetOverlappedResult(instance->pipe, &instance->overlapped, &moved, TRUE);
         CloseHandle(instance->pipe);
     }
     waiter_close(&instance->waiter, on_waiter_closed);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * pipe-end open|read|serve|hold|inbound NAME, pipe-end open-again|serve-again NAME COUNT: a Win32
- * program at one end of a named pipe, in the role of
+ * pipe-end open|eager|read|serve|hold|inbound NAME, pipe-end open-again|serve-again NAME COUNT: a
+ * Win32 program at one end of a named pipe, in the role of
  *
  *   open   WinDbg: opens the pipe to read and write, waits while it is busy or not there
+ *   eager  the same, without a pause: it comes as soon as the pipe is there
  *   read   Wireshark (dumpcap): opens the pipe to read only
  *   serve  a virtual machine: makes the pipe and waits for a client
  *   hold   a program that opens the pipe and reads nothing
@@ -28,6 +29,7 @@ enum {
 };
 
 static HANDLE pipe_handle = INVALID_HANDLE_VALUE;
+static DWORD pause_ms = WAIT_MS;
 
 static HANDLE open_pipe(const char *name, DWORD access)
 {
@@ -40,7 +42,7 @@ static HANDLE open_pipe(const char *name, DWORD access)
             ExitProcess(1);
         }
         if (GetLastError() != ERROR_PIPE_BUSY || !WaitNamedPipeA(name, WAIT_MS))
-            Sleep(WAIT_MS);
+            Sleep(pause_ms);
     }
 }
 
@@ -126,6 +128,8 @@ int main(int argc, char **argv)
         return restart(argv[2], !strcmp(argv[1], "serve-again"), atoi(argv[3]));
     if (argc != 3)
         return 2;
+    if (!strcmp(argv[1], "eager"))
+        pause_ms = 0;
     if (!strcmp(argv[1], "serve"))
         pipe_handle = serve_pipe(argv[2], PIPE_ACCESS_DUPLEX);
     else if (!strcmp(argv[1], "inbound"))
