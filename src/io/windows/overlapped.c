@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static void begin_read(struct overlapped *o, int what, DWORD size);
+static void begin_read(struct overlapped *o, enum overlapped_state what, DWORD size);
 
 static DWORD way_result(struct overlapped *o, struct overlapped_way *way, DWORD *size)
 {
@@ -69,7 +69,7 @@ static void on_read(struct waiter *waiter)
         begin_read(o, OVERLAPPED_FIRST, o->use->first);
 }
 
-static void begin_read(struct overlapped *o, int what, DWORD size)
+static void begin_read(struct overlapped *o, enum overlapped_state what, DWORD size)
 {
     memset(&o->in.overlapped, 0, sizeof(o->in.overlapped));
     o->in.overlapped.hEvent = o->in.waiter.event;

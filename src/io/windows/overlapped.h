@@ -42,6 +42,13 @@ struct overlapped_way {
     bool pending;
 };
 
+enum overlapped_state {
+    OVERLAPPED_IDLE,
+    OVERLAPPED_FIRST,
+    OVERLAPPED_REST,
+    OVERLAPPED_HELD,
+};
+
 struct overlapped {
     /* Private: */
     HANDLE handle;
@@ -50,12 +57,7 @@ struct overlapped {
     uint8_t *buffer; /* of ENDPOINT_READ_MAX bytes, the user's */
     struct overlapped_way in, out;
     int waiters;
-    enum {
-        OVERLAPPED_IDLE,
-        OVERLAPPED_FIRST,
-        OVERLAPPED_REST,
-        OVERLAPPED_HELD,
-    } state;
+    enum overlapped_state state;
     bool wanted;
     DWORD error;     /* why a read could not begin */
     DWORD held;      /* bytes in the buffer */
