@@ -11,7 +11,7 @@ from wine import PREFIX
 DIST = ROOT / "dist/windows"
 DOCS = ["windows-relay.md", "kdwire-relay.txt", "kdwire-serve.txt", "kdwire-debug.txt"]
 # Of Windows itself; all else would have to lie beside the program.
-SYSTEM = {"advapi32.dll", "dbghelp.dll", "iphlpapi.dll", "kernel32.dll", "msvcrt.dll", "ntdll.dll", "ole32.dll",
+SYSTEM = {"advapi32.dll", "dbghelp.dll", "iphlpapi.dll", "kernel32.dll", "msvcrt.dll", "ntdll.dll", "ole32.dll", "oleaut32.dll",
           "shell32.dll", "user32.dll", "userenv.dll", "ws2_32.dll"}
 
 pytestmark = pytest.mark.skipif(not (DIST / "htsvsp-setup.exe").exists(), reason="tools/build was not run")
