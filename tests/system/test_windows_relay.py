@@ -91,8 +91,16 @@ class End:
         for line in self.process.stderr:
             self.said.put(line.decode().strip())
 
+    def made(self):
+        """Of a pipe that this end makes."""
+        assert self.said.get(timeout=PATIENCE) == "made"
+        return self
+
     def connected(self):
-        assert self.said.get(timeout=PATIENCE) == "connected"
+        said = self.said.get(timeout=PATIENCE)
+        while said == "made":
+            said = self.said.get(timeout=PATIENCE)
+        assert said == "connected"
         return self
 
     def send(self, data):
@@ -305,8 +313,8 @@ def test_tshark_reads_the_bytes_that_were_sent(wine, name, tmp_path):
 def test_wireshark_starts_kdwire_from_its_interface_list(wine, name):
     """What Wireshark does on Windows: it makes two pipes and passes their names."""
     ports = [free_port(), free_port()]
-    wireshark = End(wine, "serve", name)
-    toolbar = End(wine, "serve", name + "-control")
+    wireshark = End(wine, "serve", name).made()
+    toolbar = End(wine, "serve", name + "-control").made()
     capture = wine.start(EXE, "--capture", "--extcap-interface", "kdwire", "--fifo", name, "--extcap-control-in",
                          name + "-control", "--debugger", f"tcp-listen:{ports[0]}", "--target",
                          f"tcp-listen:{ports[1]}", stderr=subprocess.PIPE)

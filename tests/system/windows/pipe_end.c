@@ -13,8 +13,8 @@
  *   serve-again  a machine, likewise
  *
  * What comes from the pipe goes to standard output and what comes from standard input to the pipe.
- * "connected" on standard error tells when. It ends when the pipe does, or standard input (then the
- * pipe is closed first).
+ * "made" (of a pipe) and "connected" on standard error tell when. It ends when the pipe does, or
+ * standard input (then the pipe is closed first).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +61,7 @@ static HANDLE serve_pipe(const char *name, DWORD access)
                                    1, PIECE, PIECE, 0, NULL);
     if (pipe_handle == INVALID_HANDLE_VALUE)
         return pipe_handle;
+    fprintf(stderr, "made\n");
     finish(ConnectNamedPipe(pipe_handle, &overlapped), &overlapped);
     return pipe_handle;
 }
