@@ -189,6 +189,18 @@ def test_the_offer_is_what_the_guest_looks_for(host, options, mode, channel):
     assert offer == wire_guid(vm) + "00" * 4 + wire_guid(channel[0]) + wire_guid(channel[1]) + "00" * 120
 
 
+def test_guest_that_opens_the_channel_before_it_is_waited_for(host):
+    vm = host.vm()
+    host.start(vm)
+    host.set("hold")
+    with host.relay(f"vmbus:vm={vm}") as relay:
+        relay.wait("listening", "target")
+        guest = host.guest(vm)
+        host.set("hold", False)
+        relay.wait("up", "target")
+        exchange(relay.connect("debugger"), guest)
+
+
 @pytest.mark.parametrize("options, framed", [("", False), (",mode=message", False), (",framing=windbg-uefi", True)])
 def test_bulk_both_ways_at_once_is_exact(host, options, framed):
     up, down = random.Random(1).randbytes(BULK), random.Random(2).randbytes(BULK)

@@ -298,7 +298,8 @@ struct offer {
     struct waiter waiter;
     bool prepared; /* the waiter is there */
     OVERLAPPED overlapped;
-    HANDLE pipe; /* offered and not yet opened by the guest; else NULL */
+    HANDLE pipe;  /* offered and not yet opened by the guest; else NULL */
+    bool arrived; /* the guest came before it was waited for: `overlapped` may say "pending" */
 };
 
 static int offer_error(DWORD error, char *message)
@@ -364,7 +365,8 @@ static void on_offered(struct endpoint *endpoint)
     endpoint_say(endpoint, ENDPOINT_LISTENING, "%.480s", endpoint->where);
     BOOL connected = offer->connect_pipe(offer->pipe, &offer->overlapped);
     DWORD error = connected ? 0 : GetLastError();
-    if (connected || error == ERROR_PIPE_CONNECTED)
+    offer->arrived = connected || error == ERROR_PIPE_CONNECTED;
+    if (offer->arrived)
         SetEvent(offer->waiter.event); /* from a callback of its own, as always */
     else if (error != ERROR_IO_PENDING)
         connect_failed(endpoint, error);
@@ -379,10 +381,12 @@ static void on_guest(struct waiter *waiter)
     if (!offer->pipe || offer->work.working || endpoint->state != ENDPOINT_OPENING)
         return;
     DWORD error =
-        GetOverlappedResult(offer->pipe, &offer->overlapped, &none, FALSE) ? 0 : GetLastError();
+        offer->arrived || GetOverlappedResult(offer->pipe, &offer->overlapped, &none, FALSE)
+            ? 0
+            : GetLastError();
     if (error == ERROR_IO_INCOMPLETE)
         return;
-    if (error == ERROR_PIPE_CONNECTED) /* it came before it was waited for */
+    if (error == ERROR_PIPE_CONNECTED) /* it came while the wait began */
         error = 0;
     struct channel *channel = error ? NULL : make_link(endpoint, offer->pipe);
     if (!channel) {

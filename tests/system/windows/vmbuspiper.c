@@ -5,6 +5,7 @@
  *
  *   <VM's GUID>    a file: this VM runs. When it goes, a waiting offer ends.
  *   denied         a file: the caller is no elevated administrator
+ *   hold           a file: nobody waits for the guest until it goes
  *   offers         one line is added for each: open mode, pipe mode, the offer's bytes
  *
  * The guest opens \\.\pipe\<VM's GUID>; when either side closes, the other finds a broken pipe.
@@ -100,6 +101,10 @@ static DWORD WINAPI watch(void *context)
 
 BOOL WINAPI VmbusPipeServerConnectPipe(HANDLE pipe, OVERLAPPED *overlapped)
 {
+    char hold[MAX_PATH];
+    file_name(hold, "hold");
+    while (exists(hold))
+        Sleep(WATCH_MS);
     waiting = pipe;
     if (ConnectNamedPipe(pipe, overlapped))
         return TRUE;
