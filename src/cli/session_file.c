@@ -179,14 +179,22 @@ static size_t line_size(const char *text, size_t size)
     return end ? (size_t)(end - text) : size;
 }
 
+/* How many blanks a line of SIZE bytes begins with. */
+static size_t indent(const char *line, size_t size)
+{
+    size_t blanks = 0;
+    while (blanks < size && is_blank(line[blanks]))
+        blanks++;
+    return blanks;
+}
+
 /* How many bytes are before the next line that begins a session; *LINES are counted on. */
 static size_t body_size(const char *text, size_t size, unsigned *lines)
 {
     size_t at = 0;
     while (at < size) {
-        size_t length = line_size(text + at, size - at), skip = 0;
-        while (skip < length && is_blank(text[at + skip]))
-            skip++;
+        size_t length = line_size(text + at, size - at);
+        size_t skip = indent(text + at, length);
         if (skip < length && text[at + skip] == '[')
             break;
         at += length + 1;
@@ -200,9 +208,8 @@ static void check_head(struct parser *parser, const char *text, size_t size)
 {
     unsigned number = 1;
     for (size_t at = 0; at < size; number++) {
-        size_t length = line_size(text + at, size - at), skip = 0;
-        while (skip < length && is_blank(text[at + skip]))
-            skip++;
+        size_t length = line_size(text + at, size - at);
+        size_t skip = indent(text + at, length);
         if (skip < length && text[at + skip] != '#' && text[at + skip] != ';') {
             fault(parser, number,
                   "a setting belongs to a session; begin one with its name in "
@@ -221,9 +228,8 @@ static void parse_sessions(struct parser *parser, const char *text, size_t size)
     while (at < size) {
         char name[SESSION_NAME_MAX];
         unsigned line = number++;
-        size_t length = line_size(text + at, size - at), skip = 0;
-        while (is_blank(text[at + skip]))
-            skip++;
+        size_t length = line_size(text + at, size - at);
+        size_t skip = indent(text + at, length);
         bool good = parse_name(parser, line, text + at + skip, length - skip, name);
         at += length < size - at ? length + 1 : length;
         size_t body = body_size(text + at, size - at, &number);
