@@ -83,7 +83,6 @@ struct hvsim_ring {
     uint8_t *pages[HVSIM_RING_PAGES_MAX]; /* control page first */
     uint32_t size;
     uint32_t index;   /* the host's own */
-    uint64_t emptied; /* guest to host: times the host saw it empty after reading */
     uint64_t signals; /* in this direction's sense: sent by the writer because of data */
 };
 

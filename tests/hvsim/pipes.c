@@ -133,8 +133,6 @@ static bool take_packet(struct hvsim *sim, struct hvsim_channel *channel)
     channel->packets++;
     ring->index = (ring->index + length + 8) % ring->size;
     store(ring, CONTROL_READ, ring->index);
-    if (load(ring, CONTROL_WRITE) == ring->index)
-        ring->emptied++;
     return true;
 }
 

@@ -30,7 +30,7 @@ enum {
     WRITES = TRAFFIC_WRITES, /* each way: 20,000, and fewer under a sanitizer */
     TRAFFIC = WRITE * WRITES,
     STORM = 1000,
-    PATIENCE_S = 60,
+    STALL_US = 60 * 1000000,
 };
 
 static struct bus bus;
@@ -151,11 +151,25 @@ static void end_host(void)
     assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
+/* What stands still fails, not what is slow: a loaded machine takes its time. */
+struct patience {
+    uint64_t progress, since;
+};
+
+static bool goes_on(struct patience *patience, uint64_t progress)
+{
+    uint64_t now = now_us();
+
+    if (patience->since == 0 || progress != patience->progress)
+        *patience = (struct patience){progress, now};
+    return now - patience->since < STALL_US;
+}
+
 static bool poll_until(enum vmbus_state state)
 {
-    uint64_t limit = now_us() + (uint64_t)PATIENCE_S * 1000000;
+    struct patience patience = {0, 0};
 
-    while (bus.client.state != state && now_us() < limit)
+    while (bus.client.state != state && goes_on(&patience, bus.client.state))
         vmbus_client_poll(&bus.client, now_us());
     return bus.client.state == state;
 }
@@ -194,6 +208,27 @@ static size_t host_sent, host_got;
 static bool host_wrong;
 static uint8_t host_block[WRITE];
 static size_t host_size, host_at;
+static bool host_asleep; /* the guest's ring was seen empty */
+static uint64_t host_woken_by;
+
+/* Reads only after a signal once it has seen the ring empty: one signal that is missing stands the
+ * traffic still. (One too many is no fault: the guest may see the ring empty that the host has just
+ * seen filled. test_pipe counts them where nothing races.) */
+static size_t host_read(uint8_t *to, size_t size)
+{
+    uint64_t signals;
+    size_t n;
+
+    pthread_mutex_lock(&bus.sim.lock);
+    signals = channel->signals;
+    pthread_mutex_unlock(&bus.sim.lock);
+    if (host_asleep && signals == host_woken_by)
+        return 0;
+    host_woken_by = signals;
+    n = hvsim_read(&bus.sim, channel, to, size);
+    host_asleep = n < size;
+    return n;
+}
 
 static void host_traffic(void)
 {
@@ -209,7 +244,7 @@ static void host_traffic(void)
         host_sent += host_size;
     }
     host_at += hvsim_write(&bus.sim, channel, host_block + host_at, host_size - host_at);
-    n = hvsim_read(&bus.sim, channel, got, sizeof got);
+    n = host_read(got, sizeof got);
     bus_random_bytes(&host_check, expected, n);
     if (memcmp(got, expected, n) != 0)
         host_wrong = true;
@@ -221,8 +256,8 @@ static void traffic_with_a_host_of_its_own_pace_is_exact(void **state)
     static const struct hvsim_config beside = {.host = HVSIM_2022, .firmware = true};
     static uint8_t sent[WRITE], got[3000], expected[3000];
     struct bus_random out = {41}, check = {42};
-    size_t size = 0, at = 0, all = 0, received = 0;
-    uint64_t limit;
+    struct patience patience = {0, 0};
+    size_t size = 0, at = 0, all = 0, received = 0, host = 0;
 
     (void)state;
     start_machine(&beside);
@@ -230,14 +265,13 @@ static void traffic_with_a_host_of_its_own_pace_is_exact(void **state)
     host_out.state = 42;
     host_check.state = 41;
     host_sent = host_got = host_size = host_at = 0;
-    host_wrong = false;
+    host_wrong = host_asleep = false;
+    host_woken_by = 0;
     start_host(host_traffic);
     assert_int_equal(vmbus_client_start(&bus.client, &bus.hv, &bus.memory, &bus.wanted, now_us()),
                      0);
     assert_true(poll_until(VMBUS_OPEN));
-    limit = now_us() + (uint64_t)PATIENCE_S * 1000000;
-    while ((received < TRAFFIC || __atomic_load_n(&host_got, __ATOMIC_ACQUIRE) < TRAFFIC) &&
-           now_us() < limit) {
+    while ((received < TRAFFIC || host < TRAFFIC) && goes_on(&patience, received + host)) {
         size_t n;
 
         if (at == size && all < TRAFFIC) {
@@ -254,16 +288,13 @@ static void traffic_with_a_host_of_its_own_pace_is_exact(void **state)
         assert_memory_equal(got, expected, n);
         received += n;
         vmbus_client_poll(&bus.client, now_us());
+        host = __atomic_load_n(&host_got, __ATOMIC_ACQUIRE);
     }
     assert_int_equal(received, TRAFFIC);
     end_host();
     assert_int_equal(host_got, TRAFFIC);
     assert_false(host_wrong);
     assert_true(channel->packets >= WRITES);
-    /* Told once for each time the ring was empty, and for room that the host waited for. */
-    assert_true(channel->signals <=
-                channel->in.emptied + 1 + bus.client.pipe.in.transitions + TRAFFIC / HVSIM_SPLIT);
-    assert_true(bus.client.pipe.out.transitions <= channel->in.emptied + 1);
     bus_end(&bus);
 }
 
@@ -292,7 +323,7 @@ static void host_storm(void)
 static void no_message_is_forgotten_in_a_slot(void **state)
 {
     static const struct hvsim_config beside = {.host = HVSIM_2022, .firmware = true};
-    uint64_t limit = now_us() + (uint64_t)PATIENCE_S * 1000000;
+    struct patience patience = {0, 0};
     unsigned done = 0;
 
     (void)state;
@@ -303,7 +334,7 @@ static void no_message_is_forgotten_in_a_slot(void **state)
     assert_int_equal(vmbus_client_start(&bus.client, &bus.hv, &bus.memory, &bus.wanted, now_us()),
                      0);
     /* WAITING writes no end of message unasked: what the flag does not tell stays in the queue. */
-    while (done < STORM && now_us() < limit) {
+    while (done < STORM && goes_on(&patience, done)) {
         vmbus_client_poll(&bus.client, now_us());
         pthread_mutex_lock(&bus.sim.lock);
         done = bus.sim.released;
