@@ -12,7 +12,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PATIENCE = 20  # seconds until a wait on a condition fails; loaded machines are slow
+PATIENCE = 60  # seconds until a wait on a condition fails; loaded machines are slow
 
 
 def find_kdwire():

@@ -16,7 +16,7 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PATIENCE = 30  # seconds until a wait on a condition fails; loaded machines are slow
+PATIENCE = 60  # seconds until a wait on a condition fails; loaded machines are slow
 
 
 def find_kdwire():

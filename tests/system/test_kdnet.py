@@ -2,6 +2,7 @@
 """KDNET endpoints: real datagrams between real programs, over networks good and bad."""
 
 import gzip
+import itertools
 import os
 import pathlib
 import pty
@@ -390,6 +391,13 @@ def decode(path, *options, **environment):
     return done
 
 
+def messages(path):
+    """The names of a recording's requests and replies. One that was sent again, as it is on a machine
+    that was busy for too long, counts once."""
+    found = re.findall(r": (\w{8}) (\w+) (request|reply)", decode(path, KDWIRE_KDNET_KEY=KEY).stdout)
+    return [(name, role) for (_, name, role), _ in itertools.groupby(found)]
+
+
 @pytest.mark.parametrize("bind, address", [("", "127.0.0.1"), (",bind=*", "127.0.0.1"), (",bind=::1", "::1")])
 def test_datagrams_are_recorded_as_they_are_on_the_wire(tmp_path, bind, address):
     with Relay("tcp-listen:0", f"kdnet-host:port=0{bind}", "--record-datagrams", f"{tmp_path}/wire.pcapng",
@@ -411,10 +419,8 @@ def test_datagrams_are_recorded_as_they_are_on_the_wire(tmp_path, bind, address)
     shown = decode(f"{tmp_path}/wire.pcapng", KDWIRE_KDNET_KEY=KEY)
     assert shown.returncode == 0 and not shown.stderr
     assert "response: a session begins" in shown.stdout and "WriteBreakPoint request" in shown.stdout
-    # the two recordings tell the same
-    names = [re.findall(r"(\w+) (?:request|reply)", decode(f"{tmp_path}/{name}", KDWIRE_KDNET_KEY=KEY).stdout)
-             for name in ("wire.pcapng", "kd.pcapng")]
-    assert names[0] == names[1] and len(names[0]) > 20
+    names = [messages(f"{tmp_path}/{name}") for name in ("wire.pcapng", "kd.pcapng")]
+    assert names[0] == names[1] and len(names[0]) > 20, "the two recordings tell the same"
     # Wireshark's own program finds frames, checksums and ports in order
     fields = subprocess.run(["tshark", "-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE", "-r",
                              f"{tmp_path}/wire.pcapng", "-T", "fields", "-e", "udp.port", "-e", "udp.checksum.status",

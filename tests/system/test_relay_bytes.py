@@ -180,6 +180,10 @@ def test_bytes_for_an_absent_end_are_dropped_counted_and_recorded(tmp_path):
     assert any("1000 bytes from the target were not delivered" in c for c in found.comments)
 
 
+def recorded(path):
+    return recording(path).sent[1].count(b"console text")
+
+
 def test_drops_of_a_long_outage_are_summed_up(tmp_path):
     """A console that prints for ever with no debugger there: not one line and record per read."""
     record = tmp_path / "a.pcapng"
@@ -191,28 +195,30 @@ def test_drops_of_a_long_outage_are_summed_up(tmp_path):
                 target.sendall(b"console text 0123456789\r\n")
                 sent += 25
                 time.sleep(0.01)  # over several ticks of the relay
+            # The relay has read them all, or the newcomer might get the last ones.
+            wait_until(lambda: recorded(record) == 100 * outage, "the text in the recording")
             debugger = relay.connect("debugger")
-            assert relay.count("drop", "target") == 2 * outage, "at once, and at the end"
-            assert relay.wait("drop", "target", 2 * outage)["total"] == sent
+            drops = [e for e in relay.events if e["event"] == "drop"]
+            assert drops[-1]["total"] == sent, "told at the end"
+            assert len(drops) < 20 * outage, "and seldom before"
             debugger.close()
             relay.wait("down", "debugger", outage)
         assert relay.stop() == 0
-        drops = [e for e in relay.events if e["event"] == "drop"]
         assert sum(e["bytes"] for e in drops) == drops[-1]["total"] == sent
         assert relay.summary()["target"]["dropped"] == sent
     comments = [c for c in recording(record).comments if c.startswith("dropped: ")]
     assert [int(c.split()[1]) for c in comments] == [e["bytes"] for e in drops]
-    assert recording(record).sent[1].count(b"console text") == 200
+    assert recorded(record) == 200
 
 
 def test_pacing_keeps_the_rate_and_every_byte():
     data = random.Random(5).randbytes(3000)
     with start("--pace", "100/10000") as relay:  # 100 bytes in 10 ms: 3000 bytes need 290 ms
         debugger, target = relay.connect("debugger"), relay.connect("target")
+        began = time.monotonic()
         debugger.sendall(data)
-        first = target.recv(65536)
-        assert len(first) <= 200, "not all at once"
-        assert first + read(target, len(data) - len(first)) == data
+        assert read(target, len(data)) == data
+        assert time.monotonic() - began > 0.25, "a loaded machine makes it longer, nothing shorter"
         target.sendall(b"back" * 1000)  # the other way is not paced
         assert read(debugger, 4000) == b"back" * 1000
 

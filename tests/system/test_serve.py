@@ -100,6 +100,7 @@ def test_a_session_that_ends_by_itself_begins_again(file):
         later = listening(address=("127.0.0.1", port))
         debugger, _ = later.accept()
         debugger.settimeout(PATIENCE)
+        serve.of("brief").wait("up", "debugger")  # told after all its ports
         ports = len([e for e in serve.events if e["session"] == "brief" and e["event"] == "listening"])
         exchange(debugger, serve.of("brief").connect("target", ports))
 

@@ -17,7 +17,7 @@ import pytest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 CANDIDATES = (os.environ.get("KDWIRE"), TOP / "dist/linux/kdwire", TOP / "build/linux/src/cli/kdwire")
 KDWIRE = next((str(path) for path in CANDIDATES if path and os.access(path, os.X_OK)), None)
-PATIENCE = 20  # seconds until a wait on a condition fails
+PATIENCE = 60  # seconds until a wait on a condition fails
 
 pytestmark = pytest.mark.skipif(KDWIRE is None, reason="kdwire is not built")
 

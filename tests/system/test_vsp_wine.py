@@ -63,7 +63,7 @@ def vsp_control(port, *arguments, code=0, device=True):
 
 
 def wait_for(condition):
-    for _ in range(50):
+    for _ in range(300):
         if condition():
             return
         time.sleep(0.1)
