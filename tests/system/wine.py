@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 RUN = str(ROOT / "tools/kdwire-wine")
 PREFIX = pathlib.Path(os.environ.get("WINEPREFIX", ROOT / "build/wine"))
 FIRST_RUN = 300  # seconds; a new prefix takes 20 to 40 s on a quiet machine
-LIMIT = 60       # seconds until a program that should have ended is given up
+LIMIT = 180      # seconds until a program that should have ended is given up
 COM_FIRST = 40   # Wine gives COM1 up to about COM32 to this machine's own serial ports
 
 

@@ -16,7 +16,7 @@
 
 #include "interface.h"
 
-enum { LIMIT_MS = 20000 }; /* far beyond anything but a hang */
+enum { LIMIT_MS = 60000 }; /* far beyond anything but a hang */
 
 /* Ends the program, naming the line and the system's error. */
 #define CHECK(condition)                                                                           \

@@ -119,18 +119,18 @@ static void test_timeouts(void)
     row(peer, x, 0, 0, 10, "abc", "", 3, 0);
     row(peer, x, 5, 60, 10, "abc", "", 3, 0);
     row(peer, x, 5, 60, 4, "", "", 0, 80);
-    row(peer, x, 5, 60, 4, "", "abcd", 4, 25);
+    row(peer, x, 5, 3000, 4, "", "abcd", 4, 25);
     row(peer, x, x, 80, 10, "ab", "", 2, 0);
     row(peer, x, x, 80, 10, "", "", 0, 80);
-    row(peer, x, x, 500, 10, "", "ab", 1, 25);
+    row(peer, x, x, 3000, 10, "", "ab", 1, 25);
     row(peer, x, x, x - 1, 10, "", "q", 1, 25);
     row(peer, 0, 0, 0, 4, "ab", "cd", 4, 25);
     row(peer, 0, 10, 40, 4, "ab", "", 2, 80);
     row(peer, 0, 10, 40, 4, "", "", 0, 80);
     row(peer, 40, 0, 0, 10, "ab", "", 2, 40);
     row(peer, 40, 0, 0, 10, "", "ab", 2, 65);
-    row(peer, 40, 0, 300, 10, "", "ab", 2, 65);
-    row(peer, 400, 0, 100, 10, "", "ab", 2, 100);
+    row(peer, 40, 0, 3000, 10, "", "ab", 2, 65);
+    row(peer, 4000, 0, 1000, 10, "", "ab", 2, 1000);
     closesocket(peer);
 }
 

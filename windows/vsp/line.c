@@ -644,16 +644,19 @@ void line_get_status(struct line *line, struct vsp_status *status)
 {
     os_lock(line->os);
     uint64_t now = os_now();
+    /* Settings that the thread has not taken up yet: what stands there is not theirs. */
+    bool begins = line->restart && line->settings.mode != VSP_OFF;
     memset(status, 0, sizeof(*status));
     status->size = sizeof(*status);
-    status->state = line->state;
+    status->state = begins ? VSP_LOOKUP : line->state;
     status->open = line->port.open;
     status->modem = line->port.modem & SERIAL_MODEM_LINES;
     status->lines = line->port.mcr & (SERIAL_LINE_DTR | SERIAL_LINE_RTS);
     status->baud = line->port.baud;
     status->in_queue = (uint32_t)line->port.ring.size;
     status->out_queue = (uint32_t)line->port.write_bytes;
-    status->local_port = line->listener == OS_NO_SOCKET ? 0 : os_local_port(line->listener);
+    if (!begins && line->listener != OS_NO_SOCKET)
+        status->local_port = os_local_port(line->listener);
     if (line->state == VSP_PAUSE && line->due > now)
         status->wait_ms = (uint32_t)((line->due - now) / MS);
     status->received = line->wire.received;
@@ -663,7 +666,8 @@ void line_get_status(struct line *line, struct vsp_status *status)
     status->connections = line->connections;
     status->up_ms = line->state == VSP_UP ? (now - line->up_since) / MS : 0;
     memcpy(status->name, line->name, sizeof(status->name));
-    memcpy(status->peer, line->peer_text, sizeof(status->peer));
+    if (!begins)
+        memcpy(status->peer, line->peer_text, sizeof(status->peer));
     memcpy(status->problem, line->problem, sizeof(status->problem));
     os_unlock(line->os);
 }

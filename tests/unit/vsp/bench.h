@@ -17,7 +17,7 @@
 
 fake_entry FxDriverEntryUm;
 
-enum { WAIT_MS = 10000 }; /* far beyond anything but a hang */
+enum { WAIT_MS = 60000 }; /* far beyond anything but a hang */
 
 /* bench.c */
 void sleep_ms(unsigned ms);
