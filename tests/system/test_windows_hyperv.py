@@ -283,7 +283,9 @@ def test_a_vm_by_name_that_restarts(host):
         relay.wait("retrying", "target", retries + 1)
         host.start(vm)
         relay.wait("listening", "target", 5)
-        exchange(debugger, host.guest(vm))
+        guest = host.guest(vm)
+        relay.wait("up", "target", 4)
+        exchange(debugger, guest)
     assert len(host.offers()) == 5 and {offer for _, _, offer in host.offers()} == {host.offers()[0][2]}
 
 
