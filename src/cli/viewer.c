@@ -21,10 +21,20 @@ static const struct {
     [VIEWER_WIRESHARK] = {"start-wireshark", "Wireshark", "--live, or --observe tcp-listen:PORT"},
 };
 
-/* Where a listener is for a program on this machine. */
+static bool is_any_address(const char *host)
+{
+    static const uint8_t zeros[16];
+    uint8_t address[sizeof(zeros)];
+    return !strcmp(host, "*") ||
+           (uv_inet_pton(AF_INET, host, address) == 0 && !memcmp(address, zeros, 4)) ||
+           (uv_inet_pton(AF_INET6, host, address) == 0 && !memcmp(address, zeros, 16));
+}
+
+/* Where a listener is for a program on this machine. At any address it takes IPv4 as well: libuv
+ * binds "::" for both families. */
 static const char *own_host(const struct endpoint_spec *spec)
 {
-    return !strcmp(spec->host, "*") || !strcmp(spec->host, "0.0.0.0") ? "127.0.0.1" : spec->host;
+    return is_any_address(spec->host) ? "127.0.0.1" : spec->host;
 }
 
 /* What stands behind -k of WinDbg, or -k -i of Wireshark. False: no program can come to this end.
@@ -45,7 +55,8 @@ static bool line_for(enum viewer_kind kind, const struct endpoint_spec *spec,
         if (windbg)
             snprintf(line, LINE_MAX_SIZE, "com:ipport=%u,port=%s", spec->port, own_host(spec));
         else
-            snprintf(line, LINE_MAX_SIZE, "TCP@%s:%u", own_host(spec), spec->port);
+            snprintf(line, LINE_MAX_SIZE, strchr(own_host(spec), ':') ? "TCP@[%s]:%u" : "TCP@%s:%u",
+                     own_host(spec), spec->port);
         return true;
     default:
         return false;

@@ -109,8 +109,7 @@ class Relay:
 
     def connect(self, end, number=1, host="127.0.0.1"):
         ups = self.count("up", end)
-        side = socket.create_connection((host, self.port(end)), PATIENCE)
-        side.settimeout(PATIENCE)
+        side = connect_to(self.port(end), host)
         side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.wait("up", end, ups + 1)
         return side
@@ -133,6 +132,12 @@ class Relay:
     def peak_memory(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def connect_to(port, host="127.0.0.1"):
+    side = socket.create_connection((host, port), PATIENCE)
+    side.settimeout(PATIENCE)
+    return side
 
 
 def listening(family=socket.AF_INET, address=("127.0.0.1", 0)):

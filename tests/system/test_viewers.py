@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from relay_ends import KDWIRE, PATIENCE, ROOT, Relay, wait_until
+from relay_ends import KDWIRE, PATIENCE, ROOT, Relay, connect_to, wait_until
 from test_windows_relay import EXE, WindowsRelay, name  # noqa: F401 (a fixture)
 from wine import PREFIX, windows_path
 
@@ -45,6 +45,22 @@ def test_windbg_named_by_its_path_comes_to_the_port(tmp_path, script):
     """On Linux: a WinDbg that some other program runs."""
     with Relay("tcp-listen:0", "tcp-listen:0", f"--start-windbg={script}") as relay:
         assert told(tmp_path) == ["-k", f"com:ipport={relay.port('debugger')},port=127.0.0.1"]
+
+
+@pytest.mark.parametrize("own,host", [
+    ("*", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("[::]", "127.0.0.1"), ("[0:0::0]", "127.0.0.1"), ("[::1]", "::1"),
+])
+def test_a_listener_at_any_address_is_named_by_one_that_can_be_reached(tmp_path, script, own, host):
+    with Relay(f"tcp-listen:{own}:0", "tcp-listen:0", f"--start-windbg={script}") as relay:
+        port = relay.port("debugger")
+        assert told(tmp_path) == ["-k", f"com:ipport={port},port={host}"]
+        connect_to(port, host).close()
+        relay.wait("up", "debugger")
+
+
+def test_wireshark_takes_an_ipv6_address_in_brackets(tmp_path, script):
+    with Relay("tcp-listen:0", "tcp-listen:0", "-o", "tcp-listen:[::1]:0", f"--start-wireshark={script}") as relay:
+        assert told(tmp_path) == ["-k", "-i", f"TCP@[::1]:{relay.port('observer')}"]
 
 
 @pytest.mark.parametrize("arguments,code,says", [
