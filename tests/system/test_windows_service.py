@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """kdwire.exe serve, and the Windows service, under Wine's own service manager."""
+import re
 import uuid
 
 import pytest
-from relay_ends import packet, recording, wait_until
+from relay_ends import connect_to, packet, read, recording, wait_until
 from test_serve import GOOD, Serve, session, write
-from test_windows_relay import EXE, End, connect, free_port
+from test_windows_relay import EXE, End
 import wine as wine_module
 from wine import windows_path
 
@@ -29,6 +30,13 @@ def service(wine, file):
     wine.run(EXE, "service", "remove", "--name", name)
 
 
+def connect(log, name):
+    """To the port that the target end of a session listens on: its log tells."""
+    listens = re.compile(rf"{name}: target: listening on tcp-listen:.*:(\d+)\s")
+    wait_until(lambda: log.exists() and listens.search(log.read_text()), f"{name} listens")
+    return connect_to(listens.search(log.read_text())[1])
+
+
 def state(wine, name):
     """RUNNING, STOPPED, or what sc says instead."""
     said = wine.run("sc.exe", "query", name).stdout.decode(errors="replace")
@@ -42,7 +50,7 @@ def test_serve_from_a_console(wine, file):
         target = serve.of("pipe").connect("target")
         windbg = End(wine, "open", "\\\\.\\pipe\\" + pipe).connected()
         windbg.send(b"question")
-        assert target.recv(8) == b"question"
+        assert read(target, 8) == b"question"
         serve.wait_error("busy: pipe-listen:")  # and the other goes on
         target.sendall(b"answer")
         assert windbg.read(6) == b"answer"
@@ -51,8 +59,7 @@ def test_serve_from_a_console(wine, file):
 
 def test_service_from_install_to_remove(wine, file, service):
     pipe = "kdwire-test-" + uuid.uuid4().hex[:12]
-    port, other = free_port(), free_port()
-    first = session("vm", "record = vm.pcapng", debugger=f"pipe-listen:{pipe}", target=f"tcp-listen:{port}")
+    first = session("vm", "record = vm.pcapng", debugger=f"pipe-listen:{pipe}")
     write(file, first)
     installed = wine.run(EXE, "service", "install", "--name", service, windows_path(file))
     assert installed.returncode == 0 and f"net start {service}" in installed.stdout.decode()
@@ -60,24 +67,24 @@ def test_service_from_install_to_remove(wine, file, service):
     assert again.returncode == 1 and "there is a service of this name" in again.stderr.decode()
 
     assert wine.run("net.exe", "start", service).returncode == 0
-    assert state(wine, service) == "RUNNING"
-    target = connect(port)
-    windbg = End(wine, "open", "\\\\.\\pipe\\" + pipe).connected()
+    wait_until(lambda: state(wine, service) == "RUNNING", "it runs")
     log = file.with_name("sessions.conf.log")
+    target = connect(log, "vm")
+    windbg = End(wine, "open", "\\\\.\\pipe\\" + pipe).connected()
     wait_until(lambda: log.read_text().count("connected:") == 2, "both are connected")
     question = packet(2, 0x80800000, b"question")
     windbg.send(question)
-    assert target.recv(len(question)) == question
+    assert read(target, len(question)) == question
 
     # read again: the new session begins, the old one does not notice
-    write(file, first, session("new", target=f"tcp-listen:{other}"))
+    write(file, first, session("new"))
     assert wine.run(EXE, "service", "reload", "--name", service).returncode == 0
-    connect(other).close()
+    connect(log, "new").close()
     target.sendall(b"answer")
     assert windbg.read(6) == b"answer"
 
     assert wine.run("net.exe", "stop", service).returncode == 0
-    assert state(wine, service) == "STOPPED"
+    wait_until(lambda: state(wine, service) == "STOPPED", "it has stopped")
     assert f"vm: debugger sent {len(question)} bytes (0 dropped), target sent 6 bytes (0 dropped)" in log.read_text()
     assert recording(file.with_name("vm_00001.pcapng")).sent == [question, b"answer"]
     removed = wine.run(EXE, "service", "remove", "--name", service)
@@ -87,11 +94,12 @@ def test_service_from_install_to_remove(wine, file, service):
 
 
 def test_running_service_is_stopped_and_removed(wine, file, service):
-    port = free_port()
-    write(file, session("vm", target=f"tcp-listen:{port}"))
+    write(file, session("vm"))
     assert wine.run(EXE, "service", "install", "-n", service, windows_path(file)).returncode == 0
     assert wine.run("net.exe", "start", service).returncode == 0
-    target = connect(port)
+    log = file.with_name("sessions.conf.log")
+    target = connect(log, "vm")
+    wait_until(lambda: "vm: target: connected" in log.read_text(), "it is taken")
     assert wine.run(EXE, "service", "remove", "-n", service).returncode == 0
     assert target.recv(1) == b""
     assert state(wine, service) not in ("RUNNING", "STOPPED")
