@@ -2,7 +2,8 @@
 """kdwire.exe relay under Wine: named pipes, COM ports, programs and TCP. At the pipes' other ends are
 Win32 programs (windows/pipe_end.c), in the roles of WinDbg, Wireshark and a virtual machine.
 
-KDWIRE_BULK_MB sets the size of the bulk transfers, KDWIRE_RESTARTS how often an end comes and goes.
+KDWIRE_BULK_MB sets the size of the bulk transfers, KDWIRE_RESTARTS how often an end comes and goes (pipes: a
+hundred times always).
 """
 import json
 import os
@@ -10,6 +11,7 @@ import pathlib
 import pty
 import queue
 import random
+import select
 import signal
 import socket
 import subprocess
@@ -20,7 +22,7 @@ import uuid
 
 import pytest
 from relay_ends import (MEMORY_MAX, PATIENCE, ROOT, Recording, Relay, listening, manipulate, packet, read,
-                        recording, stop_packet, wait_until)
+                        recording, reset, stop_packet, wait_until)
 import wine as wine_module
 
 # What ships, which clang builds; without it, what gcc builds.
@@ -206,14 +208,94 @@ def test_an_end_is_restarted_again_and_again_and_no_byte_is_torn(wine, name, end
             relay.wait("down", "debugger", number)
 
 
-def test_a_target_by_tcp_is_restarted_again_and_again(wine, name):
-    with WindowsRelay(f"pipe-listen:{name}", "tcp-listen:0") as relay:
-        windbg = open_windbg(wine, relay, name)
+# ---- ends that come and go, other than pipes ----
+
+def through(debugger, target, number):
+    """A word of this session's own goes through both ways, whole. TARGET None sends it back by itself."""
+    word = f"session {number:04}".encode()
+    debugger.sendall(word)
+    if target:
+        assert read(target, len(word)) == word
+        target.sendall(word)
+    assert read(debugger, len(word)) == word
+
+
+def test_a_target_that_comes_by_tcp_is_restarted(wine):
+    with WindowsRelay("tcp-listen:0", "tcp-listen:0") as relay:
+        debugger = relay.connect("debugger")
         for number in range(1, RESTARTS + 1):
             target = relay.connect("target")
-            target.sendall(b"x" * number)
-            assert windbg.read(number) == b"x" * number
-            target.close()
+            through(debugger, target, number)
+            (target.close if number % 2 else lambda: reset(target))()
+            relay.wait("down", "target", number)
+
+
+def test_a_target_that_waits_at_a_tcp_port_is_restarted(wine):
+    keeper = socket.socket()  # has the port when nobody listens, so that nobody else gets it
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    address = keeper.getsockname()
+    listener = listening(address=address)
+    with keeper, WindowsRelay("tcp-listen:0", f"tcp:127.0.0.1:{address[1]}") as relay:
+        debugger = relay.connect("debugger")
+        for number in range(1, RESTARTS + 1):
+            target, _ = listener.accept()
+            target.settimeout(PATIENCE)
+            relay.wait("up", "target", number)
+            through(debugger, target, number)
+            listener.close()
+            (target.close if number % 2 else lambda: reset(target))()
+            relay.wait("down", "target", number)
+            listener = listening(address=address)
+        listener.close()
+
+
+def test_a_program_is_started_again_and_again(wine):
+    """It sends back a word, and ends."""
+    word = len("session 0001")
+    with WindowsRelay("tcp-listen:0", f"exec:\"{wine_module.windows_path(PIPE_END)}\" echo {word}") as relay:
+        debugger = relay.connect("debugger")
+        for number in range(1, RESTARTS + 1):
+            relay.wait("up", "target", number)
+            through(debugger, None, number)
+            relay.wait("down", "target", number)
+
+
+class Line:
+    """A serial line: a pty. LINK is where Wine's COM port looks for it. Read and written as a socket."""
+
+    def __init__(self, link):
+        self.link = link
+        self.master, self.slave = pty.openpty()
+        tty.setraw(self.slave)
+        fresh = link.with_suffix(".new")
+        fresh.symlink_to(os.ttyname(self.slave))
+        fresh.rename(link)
+
+    def sendall(self, data):
+        while data:
+            data = data[os.write(self.master, data):]
+
+    def recv_into(self, view):
+        assert select.select([self.master], [], [], PATIENCE)[0], "nothing comes from the COM port"
+        return os.readv(self.master, [view])
+
+    def close(self):
+        """Pulls the plug."""
+        self.link.unlink()
+        os.close(self.slave)
+        os.close(self.master)
+
+
+def test_a_com_port_is_unplugged_and_plugged_in_again(wine, tmp_path):
+    port = wine.com_port(tmp_path / "line")
+    with WindowsRelay("tcp-listen:0", f"serial:{port}") as relay:
+        debugger = relay.connect("debugger")
+        for number in range(1, RESTARTS + 1):
+            line = Line(tmp_path / "line")
+            relay.wait("up", "target", number)
+            through(debugger, line, number)
+            line.close()
             relay.wait("down", "target", number)
 
 
@@ -239,12 +321,6 @@ def test_a_pipes_other_end_comes_and_goes_a_hundred_times(wine, name, role):
         assert done.returncode == 0, done.stderr
         relay.wait("down", ours, 100)
         assert relay.count("up", ours) == 100
-
-
-def test_a_program_is_started_again_and_again(wine):
-    with WindowsRelay("tcp-listen:0", "exec:echo hello") as relay:
-        debugger = relay.connect("debugger")
-        assert read(debugger, 7 * RESTARTS) == b"hello\r\n" * RESTARTS
 
 
 def test_a_silent_windbg_gives_way_to_the_next_if_told_so(wine, name):
@@ -368,39 +444,30 @@ def test_a_wireshark_that_reads_nothing_stops_nobody_and_costs_no_memory(wine, n
 
 # ---- COM ports and programs ----
 
-def test_com_port_and_tcp(wine):
-    master, slave = pty.openpty()
-    tty.setraw(slave)
-    port = wine.com_port(os.ttyname(slave))
+def test_com_port_and_tcp(wine, tmp_path):
+    line = Line(tmp_path / "line")
+    port = wine.com_port(tmp_path / "line")
     data = bytes(range(256)) * 64
     with WindowsRelay("tcp-listen:0", f"serial:{port},baud=115200") as relay:
         assert relay.wait("up", "target")["text"] == f"{port} at 115200 baud"
         debugger = relay.connect("debugger")
         debugger.sendall(data)
-        got = b""
-        while len(got) < len(data):
-            got += os.read(master, 4096)
-        assert got == data
-        os.write(master, bytes(range(256)))
+        assert read(line, len(data)) == data
+        line.sendall(bytes(range(256)))
         assert read(debugger, 256) == bytes(range(256))
-    os.close(master)
-    os.close(slave)
+    line.close()
 
 
 def test_missing_com_port_is_told_and_waited_for(wine, tmp_path):
-    link = tmp_path / "line"
-    port = wine.com_port(link)
+    port = wine.com_port(tmp_path / "line")
     with WindowsRelay("tcp-listen:0", f"serial:{port}") as relay:
         assert "is not there; is the adapter plugged in?" in relay.wait("retrying", "target")["text"]
-        master, slave = pty.openpty()
-        tty.setraw(slave)
-        link.symlink_to(os.ttyname(slave))
+        line = Line(tmp_path / "line")
         relay.wait("up", "target")
         debugger = relay.connect("debugger")
-        os.write(master, b"hello")
+        line.sendall(b"hello")
         assert read(debugger, 5) == b"hello"
-    os.close(master)
-    os.close(slave)
+    line.close()
 
 
 def test_exec_runs_a_program_and_runs_it_again(wine):

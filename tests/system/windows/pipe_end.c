@@ -12,6 +12,8 @@
  *   open-again   WinDbg that is restarted COUNT times: each time it sends a word and wants it back
  *   serve-again  a machine, likewise
  *
+ * and pipe-end echo SIZE: sends back SIZE bytes of its standard input, and ends.
+ *
  * What comes from the pipe goes to standard output and what comes from standard input to the pipe.
  * "made" (of a pipe) and "connected" on standard error tell when. It ends when the pipe does, or
  * standard input (then the pipe is closed first).
@@ -123,12 +125,28 @@ static int restart(const char *name, BOOL serve, int count)
     return 0;
 }
 
+static int echo(DWORD left)
+{
+    char piece[PIECE];
+    DWORD size, written;
+    while (left) {
+        if (!ReadFile(GetStdHandle(STD_INPUT_HANDLE), piece, left < PIECE ? left : PIECE, &size,
+                      NULL) ||
+            !size || !WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), piece, size, &written, NULL))
+            return 1;
+        left -= size;
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 4)
         return restart(argv[2], !strcmp(argv[1], "serve-again"), atoi(argv[3]));
     if (argc != 3)
         return 2;
+    if (!strcmp(argv[1], "echo"))
+        return echo((DWORD)atoi(argv[2]));
     if (!strcmp(argv[1], "eager"))
         pause_ms = 0;
     if (!strcmp(argv[1], "serve"))
