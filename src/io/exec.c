@@ -11,63 +11,87 @@ enum {
     EXEC_GRACE_MS = 1000, /* between asking the child to end and killing it */
 };
 
-/* One run of the command; lives until the process has ended and its handles are closed. */
+/*
+ * One run of the command:
+ *
+ *   state    event                           next     what happens
+ *   running  the shell has ended             over     its status is told
+ *   running  connection lost, endpoint_close leaving  asked to end
+ *   over     connection lost, endpoint_close closed   what it left behind is asked to end
+ *   leaving  EXEC_GRACE_MS are over          leaving  ended at once
+ *   leaving  the shell has ended             closed   its status is told, unless it is no news
+ */
+enum child_state {
+    CHILD_RUNNING,
+    CHILD_OVER,
+    CHILD_LEAVING,
+    CHILD_CLOSED,
+};
+
 struct child {
-    uv_process_t process;
+    enum child_state state;
+    struct platform_command *command;
     uv_timer_t grace;
-    void *group; /* the platform's */
     struct endpoint *endpoint;
-    int handles;
-    bool exited;
+    int open;   /* command and timer: the memory stays until both are closed */
     bool asked; /* we ended it: its status is no news */
 };
 
 struct exec_opener {
     struct opener opener;
-    struct child *child; /* the running one */
+    struct child *child; /* of the present connection */
 };
 
-static void on_child_closed(uv_handle_t *handle)
+static void on_child_closed(void *context)
 {
-    struct child *child = handle->data;
-    if (--child->handles)
+    struct child *child = context;
+    if (--child->open)
         return;
     struct endpoint *endpoint = child->endpoint;
-    platform_group_free(child->group);
     free(child);
     endpoint_release(endpoint);
 }
 
-static void close_child(struct child *child)
+static void on_timer_closed(uv_handle_t *handle)
 {
-    uv_close((uv_handle_t *)&child->process, on_child_closed);
-    uv_close((uv_handle_t *)&child->grace, on_child_closed);
+    on_child_closed(handle->data);
 }
 
-static void on_exit_of_child(uv_process_t *process, int64_t status, int signal_number)
+static void close_child(struct child *child)
 {
-    struct child *child = process->data;
+    child->state = CHILD_CLOSED;
+    platform_command_close(child->command);
+    uv_close((uv_handle_t *)&child->grace, on_timer_closed);
+}
+
+static void tell_status(const struct child *child, int64_t status, int signal_number)
+{
     struct endpoint *endpoint = child->endpoint;
-    struct exec_opener *opener = (struct exec_opener *)endpoint->opener;
-    child->exited = true;
-    if (opener->child == child)
-        opener->child = NULL;
-    bool asked = child->asked;
-    close_child(child);
-    if (asked || endpoint->state == ENDPOINT_CLOSING)
+    if (child->asked || endpoint->state == ENDPOINT_CLOSING)
         return;
     if (signal_number)
         endpoint_say(endpoint, ENDPOINT_WARNING, "%.300s: ended by signal %d", endpoint->where,
                      signal_number);
     else if (status)
         endpoint_say(endpoint, ENDPOINT_WARNING, "%.300s: ended with status %d%s", endpoint->where,
-                     (int)status, status == 127 ? " (the command was not found)" : "");
+                     (int)status,
+                     platform_command_missing(status) ? " (the command was not found)" : "");
+}
+
+static void on_ended(void *context, int64_t status, int signal_number)
+{
+    struct child *child = context;
+    bool leaving = child->state == CHILD_LEAVING;
+    child->state = CHILD_OVER;
+    tell_status(child, status, signal_number);
+    if (leaving)
+        close_child(child);
 }
 
 static void on_grace_over(uv_timer_t *timer)
 {
     const struct child *child = timer->data;
-    platform_group_end(child->group, &child->process, true);
+    platform_command_end(child->command, true);
 }
 
 static void end_child(struct endpoint *endpoint)
@@ -78,31 +102,37 @@ static void end_child(struct endpoint *endpoint)
         return;
     opener->child = NULL;
     child->asked = endpoint->state == ENDPOINT_CLOSING;
-    platform_group_end(child->group, &child->process, false);
-    uv_timer_start(&child->grace, on_grace_over, EXEC_GRACE_MS, 0);
+    platform_command_end(child->command, false);
+    if (child->state == CHILD_OVER) {
+        close_child(child);
+    } else {
+        child->state = CHILD_LEAVING;
+        uv_timer_start(&child->grace, on_grace_over, EXEC_GRACE_MS, 0);
+    }
 }
 
-static int spawn(struct child *child, struct channel *channel, const char *command)
+static const struct platform_command_use child_use = {
+    .ended = on_ended,
+    .closed = on_child_closed,
+};
+
+/* Starts the command and makes the channel to it. Returns a libuv error. */
+static int start_child(struct endpoint *endpoint, struct channel *channel, struct child *child)
 {
-    struct platform_shell shell;
-    uv_stdio_container_t files[3];
-    memset(files, 0, sizeof(files));
-    files[0].flags = UV_CREATE_PIPE | UV_READABLE_PIPE;
-    files[0].data.stream = (uv_stream_t *)&channel->second;
-    files[1].flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE;
-    files[1].data.stream = &channel->in.stream;
-    files[2].flags = UV_INHERIT_FD;
-    files[2].data.fd = 2;
-    uv_process_options_t options;
-    memset(&options, 0, sizeof(options));
-    platform_shell(&options, &shell, command);
-    options.stdio = files;
-    options.stdio_count = 3;
-    options.exit_cb = on_exit_of_child;
-    int rc = uv_spawn(channel->loop, &child->process, &options);
+    int rc = channel_init_pipe(channel);
     if (rc >= 0)
-        child->group = platform_group(&child->process);
-    return rc;
+        rc = channel_init_out(channel);
+    if (rc >= 0)
+        rc = platform_command_start(&child->command, endpoint->spec.path, channel, &child_use,
+                                    child);
+    if (rc < 0)
+        return rc;
+    uv_timer_init(endpoint->loop, &child->grace);
+    child->grace.data = child;
+    child->endpoint = endpoint;
+    child->open = 2;
+    endpoint_hold(endpoint);
+    return 0;
 }
 
 static void attempt_exec(struct endpoint *endpoint)
@@ -110,33 +140,19 @@ static void attempt_exec(struct endpoint *endpoint)
     struct exec_opener *opener = (struct exec_opener *)endpoint->opener;
     struct channel *channel = channel_new(endpoint->loop);
     struct child *child = calloc(1, sizeof(*child));
-    int rc = UV_ENOMEM;
-    if (!channel || !child || channel_init_pipe(channel) < 0 || channel_init_out(channel) < 0)
-        goto failed;
-    child->endpoint = endpoint;
-    child->process.data = child->grace.data = child;
-    uv_timer_init(endpoint->loop, &child->grace);
-    child->handles = 2;
-    endpoint_hold(endpoint);
-    rc = spawn(child, channel, endpoint->spec.path);
-    child->process.data = child;
-    if (rc < 0) {
-        close_child(child);
-        child = NULL;
-        goto failed;
+    char text[ENDPOINT_MESSAGE_MAX];
+    int rc = channel && child ? start_child(endpoint, channel, child) : UV_ENOMEM;
+    if (rc >= 0) {
+        opener->child = child;
+        snprintf(text, sizeof(text), "process %d", platform_command_id(child->command));
+        endpoint_opened(endpoint, channel, text);
+        return;
     }
-    opener->child = child;
-    char peer[ENDPOINT_MESSAGE_MAX];
-    snprintf(peer, sizeof(peer), "process %d", child->process.pid);
-    endpoint_opened(endpoint, channel, peer);
-    return;
-failed:
     free(child);
     if (channel)
         channel_close(channel);
-    char reason[ENDPOINT_MESSAGE_MAX];
-    snprintf(reason, sizeof(reason), "cannot start the command: %s", uv_strerror(rc));
-    endpoint_failed(endpoint, reason);
+    snprintf(text, sizeof(text), "cannot start the command: %s", uv_strerror(rc));
+    endpoint_failed(endpoint, text);
 }
 
 static const struct opener_operations exec_operations = {

@@ -105,19 +105,30 @@ void platform_unix_peer(uv_stream_t *stream, char *text, size_t size);
 int platform_clear_socket(const char *path);
 /* Binds with the permission bits in place from the start. Returns a libuv error. */
 int platform_bind_unix(uv_pipe_t *pipe, const char *path, uint32_t mode);
-/* How the system's shell runs a command; filled in by platform_shell, which sets file, args and
- * flags of OPTIONS to it. */
-struct platform_shell {
-    char command[ENDPOINT_TEXT_MAX + 2]; /* and quotes */
-    char *arguments[8];
+
+/* A command that the system's shell runs, and all that it starts. */
+struct platform_command;
+
+struct platform_command_use {
+    /* The shell has ended, with STATUS or by SIGNAL_NUMBER (0: by none); what it started may go
+     * on. Comes once. */
+    void (*ended)(void *context, int64_t status, int signal_number);
+    void (*closed)(void *context); /* nothing comes after it */
 };
-void platform_shell(uv_process_options_t *options, struct platform_shell *shell,
-                    const char *command);
-/* The process just started and all that it will start; may be NULL. Ends them all: now, or first
- * asks. */
-void *platform_group(uv_process_t *process);
-void platform_group_end(void *group, const uv_process_t *process, bool now);
-void platform_group_free(void *group);
+
+/* CHANNEL, whose two pipes are made and not open, is connected with its standard input and output;
+ * its standard error is ours. Returns a libuv error: then nothing is called back. */
+int platform_command_start(struct platform_command **command, const char *text,
+                           struct channel *channel, const struct platform_command_use *use,
+                           void *context);
+int platform_command_id(const struct platform_command *command);
+/* Whether a shell that ended with STATUS had not found the command. */
+bool platform_command_missing(int64_t status);
+/* Asks all of it to end, or ends it now. */
+void platform_command_end(const struct platform_command *command, bool now);
+/* To be called once. Where the system can (Windows), what still runs is ended. */
+void platform_command_close(struct platform_command *command);
+
 /* A broken pipe is an error code, not the end of the program. */
 void platform_ignore_sigpipe(void);
 

@@ -479,6 +479,32 @@ def test_exec_runs_a_program_and_runs_it_again(wine):
         assert got in b"hello \r\n\"a b\"\r\n" * 2
 
 
+@pytest.mark.parametrize("killed", [True, False])
+@pytest.mark.parametrize("start", ["\"{}\" hold {}", "start /b \"\" \"{0}\" hold {1} & \"{0}\" echo 1"])
+def test_what_a_program_started_ends_with_the_relay(wine, name, start, killed):
+    """The shell's child, and one that the shell does not wait for. It does not look at its input: a pipe that it
+    holds open tells of its end."""
+    witness = End(wine, "serve", name).made()
+    command = start.format(wine_module.windows_path(PIPE_END), name)
+    end = listening()
+    with end, WindowsRelay(f"tcp:127.0.0.1:{end.getsockname()[1]},retry=0", f"exec:{command}") as relay:
+        debugger, _ = end.accept()
+        relay.wait("up", "debugger")
+        witness.connected()
+        if killed:
+            relay.stop()
+        debugger.close()
+        relay.finish()
+        assert witness.process.wait(PATIENCE) == 0
+
+
+def test_exec_of_an_unknown_command_says_so(wine):
+    with WindowsRelay("tcp-listen:0", "exec:kdwire-no-such-command x") as relay:
+        text = relay.wait("warning", "target")["text"]
+        assert text.startswith("exec:kdwire-no-such-command x: ended with status") and "was not found" in text
+        assert b"'kdwire-no-such-command" in relay.errors  # what cmd.exe says
+
+
 def test_stdio_of_a_program_that_another_started(wine):
     end = listening()
     inner = f"\"{EXE}\" relay -d stdio -t tcp:127.0.0.1:{end.getsockname()[1]} --quiet"

@@ -17,6 +17,15 @@ static void on_async(uv_async_t *async)
         waiter->ready(waiter);
 }
 
+/* Returns a libuv error. */
+static int begin(struct waiter *waiter, ULONG how)
+{
+    if (RegisterWaitForSingleObject(&waiter->wait, waiter->event, on_signalled, waiter, INFINITE,
+                                    WT_EXECUTEINWAITTHREAD | how))
+        return 0;
+    return uv_translate_sys_error((int)GetLastError());
+}
+
 int waiter_init(uv_loop_t *loop, struct waiter *waiter, void (*ready)(struct waiter *waiter),
                 void *context)
 {
@@ -26,15 +35,26 @@ int waiter_init(uv_loop_t *loop, struct waiter *waiter, void (*ready)(struct wai
     waiter->event = CreateEventW(NULL, FALSE, FALSE, NULL);
     if (!waiter->event)
         return uv_translate_sys_error((int)GetLastError());
-    if (!RegisterWaitForSingleObject(&waiter->wait, waiter->event, on_signalled, waiter, INFINITE,
-                                     WT_EXECUTEINWAITTHREAD)) {
-        int rc = uv_translate_sys_error((int)GetLastError());
+    int rc = begin(waiter, 0);
+    if (rc < 0) {
         CloseHandle(waiter->event);
         return rc;
     }
     waiter->async.data = waiter;
     uv_async_init(loop, &waiter->async, on_async); /* fails on no system */
     return 0;
+}
+
+int waiter_init_once(uv_loop_t *loop, struct waiter *waiter, HANDLE object,
+                     void (*ready)(struct waiter *waiter), void *context)
+{
+    memset(waiter, 0, sizeof(*waiter));
+    waiter->context = context;
+    waiter->ready = ready;
+    waiter->event = object;
+    waiter->async.data = waiter;
+    uv_async_init(loop, &waiter->async, on_async); /* first: it may be signalled already */
+    return begin(waiter, WT_EXECUTEONLYONCE);
 }
 
 static void on_closed(uv_handle_t *handle)

@@ -11,7 +11,7 @@
 
 struct waiter {
     void *context; /* the user's */
-    HANDLE event;  /* signal it, or give it to an overlapped operation; auto-reset */
+    HANDLE event; /* signal it, or give it to an overlapped operation; auto-reset (or the object) */
     /* Private: */
     uv_async_t async;
     HANDLE wait;
@@ -23,6 +23,11 @@ struct waiter {
  * memory is the caller's and must stay until CLOSED ran. Returns a libuv error. */
 int waiter_init(uv_loop_t *loop, struct waiter *waiter, void (*ready)(struct waiter *waiter),
                 void *context);
+
+/* The same for OBJECT, which is signalled once and for ever, as a process that has ended: READY is
+ * called once. From now on it belongs to the waiter, which is to be closed also when this fails. */
+int waiter_init_once(uv_loop_t *loop, struct waiter *waiter, HANDLE object,
+                     void (*ready)(struct waiter *waiter), void *context);
 
 /* READY is not called any more; the event may now be waited for by others. */
 void waiter_stop(struct waiter *waiter);
