@@ -448,10 +448,15 @@ def test_exec_is_an_end_and_is_started_again():
         assert "status 3" in relay.wait("warning", "target")["text"]
 
 
-def test_exec_leaves_no_process_behind(tmp_path):
+@pytest.mark.parametrize("then", ["wait", "exit"])
+def test_exec_leaves_no_process_behind(tmp_path, then):
+    """Neither while the shell waits for what it started, nor when it has ended and the other goes on."""
     pids = tmp_path / "pids"
-    with Relay("tcp-listen:0", f"exec:sleep 1000 & echo $$ $! > {pids}; wait") as relay:
+    with Relay("tcp-listen:0", f"exec:sleep 1000 & echo $$ $! > {pids}; {then}") as relay:
         wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2, "the command")
+        if then == "exit":
+            wait_until(lambda: not is_running(pids.read_text().split()[0]), "the shell has ended")
+            assert relay.count("down", "target") == 0
         assert relay.stop() == 0
     wait_until(lambda: not any(is_running(pid) for pid in pids.read_text().split()),
                "shell and command are ended")
