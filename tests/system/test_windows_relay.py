@@ -16,7 +16,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 import tty
 import uuid
 
