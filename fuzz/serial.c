@@ -126,14 +126,14 @@ static void receive(void)
     check(room <= SERIAL_QUEUE_MAX);
     if (size > room)
         size = room;
-    uint8_t *space = NULL;
-    size_t straight = size % 2 ? serial_space(&desk.port, &space) : 0;
+    struct serial_piece pieces[SERIAL_PIECES];
+    size_t straight = size % 2 ? serial_space(&desk.port, pieces) : 0;
     if (straight) {
-        if (size > straight)
-            size = straight;
-        for (size_t i = 0; i < size; i++)
-            space[i] = desk.next_received++;
-        serial_placed(&desk.port, desk.now, size);
+        size_t placed = 0;
+        for (size_t i = 0; i < straight; i++)
+            for (size_t j = 0; j < pieces[i].size && placed < size; j++, placed++)
+                pieces[i].bytes[j] = desk.next_received++;
+        serial_placed(&desk.port, desk.now, placed);
         return;
     }
     for (size_t i = 0; i < size; i++)

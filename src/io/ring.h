@@ -35,6 +35,21 @@ static inline void ring_put(struct ring *ring, const uint8_t *bytes, size_t size
     ring->size += size;
 }
 
+/* The longest piece of free room behind the last byte that lies in one place; bytes that were put
+ * there are added by ring_grow. */
+static inline size_t ring_space(const struct ring *ring, uint8_t **bytes)
+{
+    size_t at = (ring->head + ring->size) % ring->capacity;
+    size_t first = ring->capacity - at;
+    *bytes = ring->bytes + at;
+    return first < ring_room(ring) ? first : ring_room(ring);
+}
+
+static inline void ring_grow(struct ring *ring, size_t size)
+{
+    ring->size += size;
+}
+
 /* The longest piece from the head that lies in one place; 0 when empty. */
 static inline size_t ring_peek(const struct ring *ring, const uint8_t **bytes)
 {

@@ -50,6 +50,7 @@ enum {
     SERIAL_MEMORY = SERIAL_QUEUE_MAX + SERIAL_QUEUE_RESERVE,
     /* XON, XOFF and a counter's character that wait for the wire: the newest of each decides. */
     SERIAL_URGENT_MAX = 8,
+    SERIAL_PIECES = 2,          /* that serial_space knows: a read, the receive queue */
     SERIAL_BAUD_DEFAULT = 1200, /* serial.sys starts so, too; programs set theirs */
 };
 
@@ -81,6 +82,11 @@ struct serial_request {
     uint64_t due;          /* total time-out */
     uint64_t interval;     /* read: longest gap between bytes, 0 = any */
     uint64_t interval_due; /* read: when the gap is too long */
+};
+
+struct serial_piece { /* of memory */
+    uint8_t *bytes;
+    size_t size;
 };
 
 struct serial_queue {
@@ -172,10 +178,10 @@ void serial_sent(struct serial_port *port, uint64_t now, size_t size);
 size_t serial_room(const struct serial_port *port);
 void serial_receive(struct serial_port *port, uint64_t now, const uint8_t *bytes, size_t size);
 
-/* The same without a copy, for large reads: where the wire may put bytes itself, at most as many as
- * returned (0: not now, use serial_receive); then, with no other call in between, how many it did.
- */
-size_t serial_space(const struct serial_port *port, uint8_t **bytes);
+/* The same without a copy: where the wire may put bytes itself, one piece after the other: the read
+ * that waits for them, then the receive queue. Returns how many pieces there are (0: not now, use
+ * serial_receive); then, with no other call in between, how many bytes it put there. */
+size_t serial_space(const struct serial_port *port, struct serial_piece pieces[SERIAL_PIECES]);
 void serial_placed(struct serial_port *port, uint64_t now, size_t size);
 
 /* The lines that the other end drives, enum serial_modem without changes. */

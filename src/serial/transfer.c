@@ -267,17 +267,29 @@ static void count_down(struct serial_port *port, size_t size)
         serial_finish_slot(port, &port->counter, SERIAL_OK);
 }
 
-/* What received bytes bring about, once they are in their place; DATA of them are no control
- * characters, and EVENTS have come with them. */
-static void follow_received(struct serial_port *port, uint64_t now, const uint8_t *bytes,
-                            size_t size, size_t data, uint32_t events)
+/* Bytes have been received: the events that come with them. To look for the event character costs
+ * as much as a copy, so only where somebody wants to know. */
+static uint32_t events_of(const struct serial_port *port, const uint8_t *bytes, size_t size)
+{
+    if (!size)
+        return 0;
+    if (!(port->mask & SERIAL_EV_RXFLAG) || !memchr(bytes, port->chars[SERIAL_CHAR_EVENT], size))
+        return SERIAL_EV_RXCHAR;
+    return SERIAL_EV_RXCHAR | SERIAL_EV_RXFLAG;
+}
+
+/* The queue's fill has grown from BEFORE. */
+static uint32_t events_of_fill(const struct serial_port *port, size_t before)
+{
+    size_t mark = port->limit / 16 * 13;
+    return before < mark && port->ring.size >= mark ? SERIAL_EV_RX80FULL : 0;
+}
+
+/* What received bytes bring about, once they are in their place. */
+static void follow_received(struct serial_port *port, uint64_t now, size_t size, uint32_t events)
 {
     port->stats.received += (uint32_t)size;
     count_down(port, size);
-    if (data)
-        events |= SERIAL_EV_RXCHAR;
-    if (data && memchr(bytes, port->chars[SERIAL_CHAR_EVENT], size))
-        events |= SERIAL_EV_RXFLAG;
     serial_serve_reads(port, now);
     serial_raise(port, events);
 }
@@ -302,28 +314,56 @@ void serial_receive(struct serial_port *port, uint64_t now, const uint8_t *bytes
         data = put_each(port, bytes, size);
     else
         ring_put(&port->ring, bytes, size);
-    size_t mark = port->limit / 16 * 13;
-    bool filled = before < mark && port->ring.size >= mark;
-    follow_received(port, now, bytes, size, data, filled ? SERIAL_EV_RX80FULL : 0);
+    uint32_t events = data ? events_of(port, bytes, size) : 0;
+    follow_received(port, now, size, events | events_of_fill(port, before));
 }
 
-size_t serial_space(const struct serial_port *port, uint8_t **bytes)
+/* The room of a read that takes bytes as they come: of the first one, when nothing is queued. */
+static size_t open_read(const struct serial_port *port)
 {
     const struct serial_request *read = port->reads.first;
-    if (!port->open || !read || !read->current || port->ring.size || looks_at_bytes(port))
+    return read && read->current && !port->ring.size ? read->wanted - read->done : 0;
+}
+
+size_t serial_space(const struct serial_port *port, struct serial_piece pieces[SERIAL_PIECES])
+{
+    size_t count = 0;
+    size_t in_read = open_read(port);
+    if (!port->open || looks_at_bytes(port))
         return 0;
-    *bytes = read->data + read->done;
-    return read->wanted - read->done;
+    if (in_read)
+        pieces[count++] =
+            (struct serial_piece){port->reads.first->data + port->reads.first->done, in_read};
+    uint8_t *bytes = NULL;
+    size_t size = ring_space(&port->ring, &bytes);
+    size_t room = serial_room(port);
+    if (room)
+        pieces[count++] = (struct serial_piece){bytes, size < room ? size : room};
+    return count;
 }
 
 void serial_placed(struct serial_port *port, uint64_t now, size_t size)
 {
     struct serial_request *read = port->reads.first;
-    const uint8_t *bytes = read->data + read->done;
+    size_t before = port->ring.size;
+    size_t in_read = open_read(port);
+    uint32_t events = 0;
     if (!size)
         return;
-    read->done += size;
-    if (read->interval)
-        read->interval_due = now + read->interval;
-    follow_received(port, now, bytes, size, size, 0);
+    if (in_read > size)
+        in_read = size;
+    if (in_read) {
+        events = events_of(port, read->data + read->done, in_read);
+        read->done += in_read;
+        if (read->interval)
+            read->interval_due = now + read->interval;
+    }
+    if (size > in_read) {
+        uint8_t *bytes = NULL;
+        ring_space(&port->ring, &bytes);
+        events |= events_of(port, bytes, size - in_read);
+        ring_grow(&port->ring, size - in_read);
+        events |= events_of_fill(port, before);
+    }
+    follow_received(port, now, size, events);
 }

@@ -42,9 +42,9 @@ struct line {
     bool peer_lost;
     bool restart; /* new settings: begin anew */
     char lost_why[OS_TEXT_MAX];
-    /* What the thread waits for, so that others know when to wake it: */
+    /* So that others know when to wake the thread: */
+    bool asleep; /* it waits and nobody has woken it; if it is not, it looks for itself before */
     uint64_t wait_due;
-    bool wait_read, wait_write;
     /* For status: */
     char name[VSP_NAME_MAX];
     char peer_text[VSP_TEXT_MAX];
@@ -54,7 +54,12 @@ struct line {
     uint32_t wait_units;
 };
 
-#define LOG(line, level, ...) log_line(&(line)->log, (level), os_now(), __VA_ARGS__)
+/* The time is asked for only where somebody wants the line. */
+#define LOG(line, level, ...)                                                                      \
+    do {                                                                                           \
+        if (log_wants(&(line)->log, (level)))                                                      \
+            log_line(&(line)->log, (level), os_now(), __VA_ARGS__);                                \
+    } while (0)
 
 /* Requests */
 
@@ -111,15 +116,20 @@ static bool has_peer(const struct line *line)
     return line->state == VSP_UP && !line->peer_lost;
 }
 
-static bool wants_to_read(const struct line *line)
+static bool may_receive(const struct line *line)
 {
-    return has_peer(line) && wire_wants_to_read(&line->wire, &line->port);
+    return has_peer(line) && !line->wire.dry && wire_wants_to_read(&line->wire, &line->port);
 }
 
-static bool wants_to_write(const struct line *line)
+static bool may_send(const struct line *line)
 {
-    return line->state == VSP_CONNECTING ||
-           (has_peer(line) && wire_wants_to_write(&line->wire, &line->port));
+    return has_peer(line) && !line->wire.clogged && wire_wants_to_write(&line->wire, &line->port);
+}
+
+/* Whether the thread has something to do now that the system will not tell it of. */
+static bool has_work(const struct line *line)
+{
+    return line->peer_lost || line->restart || may_receive(line) || may_send(line);
 }
 
 /* Ends a call from outside: unlocks, wakes the thread if it waits for the wrong things, completes.
@@ -127,9 +137,9 @@ static bool wants_to_write(const struct line *line)
 static void leave(struct line *line, struct batch *batch)
 {
     settle(line, batch);
-    bool wake = line->running && (next_due(line) < line->wait_due || line->peer_lost ||
-                                  line->restart || (wants_to_read(line) && !line->wait_read) ||
-                                  (wants_to_write(line) && !line->wait_write));
+    bool wake = line->asleep && (has_work(line) || next_due(line) < line->wait_due);
+    if (wake)
+        line->asleep = false;
     os_unlock(line->os);
     if (wake)
         os_wake(line->os);
@@ -363,13 +373,9 @@ static void send_all(struct line *line, uint64_t now)
 
 static void receive_all(struct line *line, uint64_t now)
 {
-    enum os_result result = OS_DONE;
-    for (int round = 0;
-         round < PUMP_ROUNDS && result == OS_DONE && !line->wire.dry && wants_to_read(line);
-         round++)
-        result = wire_receive(&line->wire, &line->port, line->peer, now);
-    if (result == OS_LOST)
-        note_lost(line);
+    for (int round = 0; round < PUMP_ROUNDS && may_receive(line); round++)
+        if (wire_receive(&line->wire, &line->port, line->peer, now) == OS_LOST)
+            note_lost(line);
     update_modem(line, now); /* the far end may have told of its lines */
 }
 
@@ -407,26 +413,23 @@ static void run(void *context)
         uint64_t now = os_now();
         step(line, now);
         pump(line, now);
-        line->wire.dry = false; /* what has woken us may be bytes */
         receive_all(line, now);
         pump(line, now); /* answers to them */
         if (line->peer_lost)
             step(line, now);
         serial_tick(&line->port, now);
         settle(line, &batch);
-        line->wait_due = next_due(line);
-        line->wait_read = wants_to_read(line);
-        line->wait_write = wants_to_write(line);
-        os_socket peer = line->peer;
-        os_socket listener = line->listener;
-        bool read = line->wait_read;
-        bool write = line->wait_write;
-        uint64_t due = line->wait_due;
+        uint64_t due = line->wait_due = next_due(line);
+        bool sleep = line->asleep = !has_work(line);
         os_unlock(line->os);
         complete_batch(line, &batch);
-        os_wait(line->os, listener, peer, read, write, due);
+        if (sleep)
+            os_wait(line->os, due);
         os_lock(line->os);
-        line->socket_events++;
+        line->asleep = false;
+        if (sleep)
+            line->wire.dry = line->wire.clogged = false; /* what has woken us may be either */
+        line->socket_events += sleep;
     }
     go_idle(line, os_now());
     os_unlock(line->os);
@@ -469,7 +472,6 @@ bool line_start(struct line *line)
     bool start = !line->running;
     line->running = true;
     line->stopping = false;
-    line->wait_due = 0; /* it looks for itself before it waits */
     os_unlock(line->os);
     if (!start || os_start(line->os))
         return true;

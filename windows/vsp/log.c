@@ -14,13 +14,21 @@ static void put(struct log *log, const char *text, size_t size)
         log->text[log->written++ % LOG_SIZE] = text[i];
 }
 
+static bool is_traced(const struct log *log, uint32_t level)
+{
+    return log->os && os_traces(log->os, level);
+}
+
+bool log_wants(const struct log *log, uint32_t level)
+{
+    return level >= log->level || is_traced(log, level);
+}
+
 void log_line(struct log *log, uint32_t level, uint64_t microseconds, const char *format, ...)
 {
     char line[LOG_LINE_MAX];
     uint32_t last = sizeof(level_names) / sizeof(level_names[0]) - 1;
-    bool traced = log->os && os_traces(log->os, level);
-    if (level < log->level && !traced)
-        return;
+    bool traced = is_traced(log, level);
     uint64_t ms = microseconds / 1000;
     int used = snprintf(line, sizeof(line), "%lu.%03u %s: ", (unsigned long)(ms / 1000),
                         (unsigned)(ms % 1000), level_names[level < last ? level : last]);

@@ -7,6 +7,7 @@
 #ifndef KDWIRE_VSP_LOG_H
 #define KDWIRE_VSP_LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,9 @@ struct log {
     uint64_t written; /* bytes ever; the last LOG_SIZE are there */
     uint32_t level;   /* enum vsp_log_level: this and above is kept; tracing has its own */
 };
+
+/* Whether a line of this level goes anywhere. */
+bool log_wants(const struct log *log, uint32_t level);
 
 /* One line; MICROSECONDS is the time in it. */
 __attribute__((format(printf, 4, 5))) void log_line(struct log *log, uint32_t level,

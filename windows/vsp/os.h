@@ -18,6 +18,12 @@ enum {
     OS_ADDRESSES_MAX = 16, /* of one name that are tried; more have no use */
     OS_ADDRESS_SIZE = 28,  /* struct sockaddr_in6 */
     OS_TEXT_MAX = 200,
+    OS_PIECES = 2, /* of memory that one call fills */
+};
+
+struct os_piece {
+    uint8_t *bytes;
+    size_t size;
 };
 
 struct os_address {
@@ -62,10 +68,10 @@ uint64_t os_now(void); /* microseconds */
 bool os_traces(const struct os *os, uint32_t level);
 void os_trace(const struct os *os, uint32_t level, const char *text);
 
-/* In the thread, without the lock: until os_wake, something at a watched socket, or DUE. READ and
- * WRITE: what would be of use at PEER. */
-void os_wait(struct os *os, os_socket listener, os_socket peer, bool read, bool write,
-             uint64_t due);
+/* In the thread, without the lock: until os_wake, until DUE, or until something new is possible at
+ * any socket made below: each time bytes or peers come, and when there is room again after a call
+ * answered OS_AGAIN. It is told once: what is left undone must be remembered. */
+void os_wait(struct os *os, uint64_t due);
 void os_wake(struct os *os);
 
 /* Starts to look a name up; numeric addresses are there at once. os_looked_up becomes true and the
@@ -82,7 +88,9 @@ enum os_result os_listen(struct os *os, const struct os_address *address, os_soc
 enum os_result os_accept(struct os *os, os_socket listener, os_socket *socket);
 enum os_result os_send(os_socket socket, const uint8_t *bytes, size_t size, size_t *sent);
 /* OS_LOST with RECEIVED 0 and no error: the peer has closed. */
-enum os_result os_receive(os_socket socket, uint8_t *bytes, size_t size, size_t *received);
+/* Into the pieces, at most OS_PIECES, one after the other. */
+enum os_result os_receive(os_socket socket, const struct os_piece *pieces, size_t count,
+                          size_t *received);
 void os_close(os_socket *socket);
 
 /* TCP_NODELAY, and keep-alive after SECONDS of silence (0 = none). */

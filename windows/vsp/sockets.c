@@ -152,9 +152,10 @@ enum os_result os_send(os_socket socket, const uint8_t *bytes, size_t size, size
     return sockets_would_block(sockets_error()) ? OS_AGAIN : OS_LOST;
 }
 
-enum os_result os_receive(os_socket socket, uint8_t *bytes, size_t size, size_t *received)
+enum os_result os_receive(os_socket socket, const struct os_piece *pieces, size_t pieces_count,
+                          size_t *received)
 {
-    long count = sockets_receive(socket, bytes, size);
+    long count = sockets_receive(socket, pieces, pieces_count);
     *received = count > 0 ? (size_t)count : 0;
     if (count > 0)
         return OS_DONE;

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+_Static_assert((int)SERIAL_PIECES <= (int)OS_PIECES, "one call fills all places");
+
 static struct telnet_line line_of(const struct serial_port *port)
 {
     bool by_lines = (port->handshake & SERIAL_CTS_HANDSHAKE) ||
@@ -27,7 +29,7 @@ void wire_start(struct wire *wire, const struct serial_port *port, enum vsp_teln
 {
     const struct telnet_line line = line_of(port);
     wire->protocol = protocol;
-    wire->dry = wire->full = false;
+    wire->dry = wire->clogged = wire->full = false;
     wire->held = wire->held_at = 0;
     if (protocol == VSP_RAW)
         return;
@@ -92,7 +94,8 @@ static enum os_result send_talk(struct wire *wire, const struct serial_port *por
     return OS_DONE;
 }
 
-enum os_result wire_send(struct wire *wire, struct serial_port *port, os_socket peer, uint64_t now)
+static enum os_result send_all(struct wire *wire, struct serial_port *port, os_socket peer,
+                               uint64_t now)
 {
     const uint8_t *bytes = NULL;
     for (;;) {
@@ -109,6 +112,15 @@ enum os_result wire_send(struct wire *wire, struct serial_port *port, os_socket 
         if (result != OS_DONE)
             return result;
     }
+}
+
+enum os_result wire_send(struct wire *wire, struct serial_port *port, os_socket peer, uint64_t now)
+{
+    if (wire->clogged)
+        return OS_AGAIN;
+    enum os_result result = send_all(wire, port, peer, now);
+    wire->clogged = result == OS_AGAIN;
+    return result;
 }
 
 bool wire_wants_to_write(const struct wire *wire, const struct serial_port *port)
@@ -186,7 +198,8 @@ static enum os_result receive_telnet(struct wire *wire, struct serial_port *port
 {
     if (!wire->held) {
         wire->receives++;
-        enum os_result result = os_receive(peer, wire->block, WIRE_BLOCK, &wire->held);
+        const struct os_piece block = {wire->block, WIRE_BLOCK};
+        enum os_result result = os_receive(peer, &block, 1, &wire->held);
         wire->held_at = 0;
         if (result != OS_DONE)
             return result;
@@ -200,27 +213,38 @@ static enum os_result receive_telnet(struct wire *wire, struct serial_port *port
     return send_talk(wire, port, peer) == OS_LOST ? OS_LOST : OS_DONE;
 }
 
-/* Straight into a large read, else into the queue. */
+/* SIZE bytes have been received into the pieces. */
+static void count_pieces(struct wire *wire, const struct os_piece *pieces, size_t count,
+                         size_t size)
+{
+    for (size_t i = 0; i < count && size; i++) {
+        size_t part = size < pieces[i].size ? size : pieces[i].size;
+        count_received(wire, pieces[i].bytes, part);
+        size -= part;
+    }
+}
+
+/* To its places, else, as some setting looks at each byte, by way of the block. */
 static enum os_result receive_raw(struct wire *wire, struct serial_port *port, os_socket peer,
                                   uint64_t now)
 {
-    uint8_t *bytes = NULL;
+    struct serial_piece places[SERIAL_PIECES];
+    struct os_piece pieces[OS_PIECES];
     size_t received = 0;
-    size_t room = serial_space(port, &bytes);
-    bool straight = room >= WIRE_BLOCK;
-    if (!straight) {
-        room = serial_room(port);
-        bytes = wire->block;
-        if (room > WIRE_BLOCK)
-            room = WIRE_BLOCK;
-    }
+    size_t room = serial_room(port);
+    size_t count = serial_space(port, places);
+    bool straight = count > 0;
+    for (size_t i = 0; i < count; i++)
+        pieces[i] = (struct os_piece){places[i].bytes, places[i].size};
+    if (!straight)
+        pieces[count++] = (struct os_piece){wire->block, room < WIRE_BLOCK ? room : WIRE_BLOCK};
     wire->receives++;
-    enum os_result result = os_receive(peer, bytes, room, &received);
-    count_received(wire, bytes, received);
+    enum os_result result = os_receive(peer, pieces, count, &received);
+    count_pieces(wire, pieces, count, received);
     if (straight)
         serial_placed(port, now, received);
     else
-        serial_receive(port, now, bytes, received);
+        serial_receive(port, now, wire->block, received);
     return result;
 }
 

@@ -19,8 +19,9 @@ enum {
 struct wire {
     enum vsp_telnet protocol;
     struct telnet telnet;
-    bool dry;  /* nothing to receive until the thread is told that there is */
-    bool full; /* the queue was: not to receive again until half of it is free */
+    bool dry;     /* nothing to receive until the thread is told that there is */
+    bool clogged; /* no room to send until the thread is told that there is */
+    bool full;    /* the queue was: not to receive again until half of it is free */
     uint8_t block[WIRE_BLOCK];
     size_t held_at, held;            /* of block: received, not decoded yet */
     uint8_t encoded[2 * WIRE_PLAIN]; /* only while it is sent */

@@ -340,12 +340,17 @@ static void test_removal_ends_all_with_its_status(void **state)
     assert_int_equal(serial_output(&port, &(const uint8_t *){NULL}), 0);
 }
 
+/* As a wire that puts bytes where the port says. */
 static void place(const char *text)
 {
-    uint8_t *space = NULL;
-    assert_true(serial_space(&port, &space) >= strlen(text));
-    memcpy(space, text, strlen(text));
-    serial_placed(&port, now, strlen(text));
+    struct serial_piece pieces[SERIAL_PIECES];
+    size_t count = serial_space(&port, pieces);
+    size_t placed = 0;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < pieces[i].size && text[placed]; j++)
+            pieces[i].bytes[j] = (uint8_t)text[placed++];
+    assert_int_equal(placed, strlen(text));
+    serial_placed(&port, now, placed);
     settle();
 }
 
@@ -354,18 +359,18 @@ static void test_wire_puts_bytes_straight_into_a_read(void **state)
     struct work read;
     struct work next;
     struct work wait;
-    uint8_t *space = NULL;
+    struct serial_piece pieces[SERIAL_PIECES];
     const uint8_t chars[6] = {0, 0, 0, 'e', 0x11, 0x13};
     (void)state;
-    assert_int_equal(serial_space(&port, &space), 0); /* nobody reads */
     control_sized(&wait, SERIAL_SET_CHARS, chars, sizeof(chars), 0);
     set(SERIAL_SET_WAIT_MASK, SERIAL_EV_RXFLAG);
     wait_for_event(&wait);
     read_bytes(&read, 5);
     read_bytes(&next, 2);
     receive("a");
-    assert_int_equal(serial_space(&port, &space), 4);
-    assert_ptr_equal(space, read.data + 1);
+    assert_int_equal(serial_space(&port, pieces), 2);
+    assert_ptr_equal(pieces[0].bytes, read.data + 1);
+    assert_int_equal(pieces[0].size, 4);
     place("bcd");
     expect_waiting(&read);
     expect_waiting(&wait);
@@ -378,7 +383,35 @@ static void test_wire_puts_bytes_straight_into_a_read(void **state)
     expect_done(&next, SERIAL_OK, 2);
     set(SERIAL_SET_HANDFLOW, 0, SERIAL_NULL_STRIPPING, 0, 0); /* each byte is looked at */
     read_bytes(&read, 5);
-    assert_int_equal(serial_space(&port, &space), 0);
+    assert_int_equal(serial_space(&port, pieces), 0);
+}
+
+static void test_wire_puts_what_no_read_takes_into_the_queue(void **state)
+{
+    struct work read;
+    struct work next;
+    struct work wait;
+    struct serial_piece pieces[SERIAL_PIECES];
+    const uint8_t chars[6] = {0, 0, 0, 'g', 0x11, 0x13};
+    (void)state;
+    control_sized(&wait, SERIAL_SET_CHARS, chars, sizeof(chars), 0);
+    set(SERIAL_SET_WAIT_MASK, SERIAL_EV_RXFLAG);
+    wait_for_event(&wait);
+    assert_int_equal(serial_space(&port, pieces), 1); /* nobody reads */
+    assert_int_equal(pieces[0].size, serial_room(&port));
+    read_bytes(&read, 2);
+    read_bytes(&next, 3);
+    place("abcdefgh"); /* more than both */
+    expect_done(&read, SERIAL_OK, 2);
+    expect_done(&next, SERIAL_OK, 3);
+    assert_memory_equal(read.data, "ab", 2);
+    assert_memory_equal(next.data, "cde", 3);
+    expect_event(&wait, SERIAL_EV_RXFLAG); /* it is in the queue */
+    place("ij");                           /* behind what is there */
+    read_bytes(&read, 5);
+    expect_done(&read, SERIAL_OK, 5);
+    assert_memory_equal(read.data, "fghij", 5);
+    assert_int_equal(get(SERIAL_GET_STATS, 0), 10);
 }
 
 static void test_straight_bytes_start_the_interval(void **state)
@@ -415,6 +448,7 @@ int main(void)
         cmocka_unit_test_setup(test_errors_abort_until_they_are_looked_at, open_port),
         cmocka_unit_test_setup(test_removal_ends_all_with_its_status, open_port),
         cmocka_unit_test_setup(test_wire_puts_bytes_straight_into_a_read, open_port),
+        cmocka_unit_test_setup(test_wire_puts_what_no_read_takes_into_the_queue, open_port),
         cmocka_unit_test_setup(test_straight_bytes_start_the_interval, open_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

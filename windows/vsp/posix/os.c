@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* POSIX threads and poll: for tests of the driver on the machine that builds it. */
+/* POSIX threads and epoll: for tests of the driver on the machine that builds it. */
 #include "os.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 #include "sockets.h"
@@ -14,7 +16,8 @@ struct os {
     pthread_t thread;
     void (*run)(void *context);
     void *context;
-    int wake[2];
+    int events;            /* epoll, of all sockets and: */
+    int wake;              /* eventfd; it is told of each write, so nobody reads it */
     struct lookup *lookup; /* under way, or done and not taken */
 };
 
@@ -35,12 +38,14 @@ struct os *os_create(void (*run)(void *context), void *context)
     struct os *os = calloc(1, sizeof(*os));
     if (!os)
         return NULL;
-    if (pipe(os->wake)) {
+    os->events = epoll_create1(EPOLL_CLOEXEC);
+    os->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!sockets_watch(os, os->wake)) {
+        close(os->wake);
+        close(os->events);
         free(os);
         return NULL;
     }
-    sockets_nonblocking(os->wake[0]);
-    sockets_nonblocking(os->wake[1]);
     pthread_mutex_init(&os->lock, NULL);
     pthread_mutex_init(&os->change, NULL);
     os->run = run;
@@ -51,8 +56,8 @@ struct os *os_create(void (*run)(void *context), void *context)
 void os_destroy(struct os *os)
 {
     os_give_up_look_up(os);
-    close(os->wake[0]);
-    close(os->wake[1]);
+    close(os->wake);
+    close(os->events);
     pthread_mutex_destroy(&os->lock);
     pthread_mutex_destroy(&os->change);
     free(os);
@@ -117,35 +122,29 @@ void os_trace(const struct os *os, uint32_t level, const char *text)
     (void)text;
 }
 
-static ssize_t drain(int fd, char *bytes, size_t size)
+bool sockets_watch(struct os *os, os_socket s)
 {
-    return read(fd, bytes, size);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
+    return epoll_ctl(os->events, EPOLL_CTL_ADD, SOCKETS_RAW(s), &event) == 0;
 }
 
-void os_wait(struct os *os, os_socket listener, os_socket peer, bool read, bool write, uint64_t due)
+void os_wait(struct os *os, uint64_t due)
 {
-    struct pollfd list[3] = {
-        {.fd = os->wake[0], .events = POLLIN},
-        {.fd = (int)listener, .events = POLLIN},
-        {.fd = read || write ? (int)peer : -1,
-         .events = (short)((read ? POLLIN : 0) | (write ? POLLOUT : 0))},
-    };
+    struct epoll_event list[8]; /* all at once: what it is does not matter */
     uint64_t now = os_now();
     int timeout = -1;
     if (due <= now)
         timeout = 0;
     else if (due != UINT64_MAX && due - now < 1000000000u)
         timeout = (int)((due - now + 999) / 1000);
-    poll(list, 3, timeout);
-    char drained[64];
-    while (list[0].revents && drain(os->wake[0], drained, sizeof(drained)) > 0)
-        ;
+    epoll_wait(os->events, list, sizeof(list) / sizeof(list[0]), timeout);
 }
 
 void os_wake(struct os *os)
 {
-    ssize_t written = write(os->wake[1], "w", 1); /* full: it will wake anyway */
-    (void)written;
+    const uint64_t one = 1;
+    ssize_t written = write(os->wake, &one, sizeof(one));
+    (void)written; /* of a counter that does not get full */
 }
 
 static void free_lookup(struct lookup *lookup)

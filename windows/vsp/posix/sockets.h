@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "os.h"
@@ -63,12 +64,8 @@ static inline bool sockets_nonblocking(os_socket s)
     return fcntl(SOCKETS_RAW(s), F_SETFL, fcntl(SOCKETS_RAW(s), F_GETFL) | O_NONBLOCK) == 0;
 }
 
-static inline bool sockets_watch(struct os *os, os_socket s)
-{
-    (void)os;
-    (void)s;
-    return true; /* os_wait is given what to watch */
-}
+/* What happens at S ends os_wait (posix/os.c), until it is closed. */
+bool sockets_watch(struct os *os, os_socket s);
 
 static inline void sockets_claim_port(os_socket s)
 {
@@ -87,9 +84,14 @@ static inline long sockets_send(os_socket s, const uint8_t *bytes, size_t size)
     return send(SOCKETS_RAW(s), bytes, size, MSG_NOSIGNAL);
 }
 
-static inline long sockets_receive(os_socket s, uint8_t *bytes, size_t size)
+static inline long sockets_receive(os_socket s, const struct os_piece *pieces, size_t count)
 {
-    return recv(SOCKETS_RAW(s), bytes, size, 0);
+    struct iovec list[OS_PIECES];
+    if (count == 1) /* the shorter way */
+        return recv(SOCKETS_RAW(s), pieces->bytes, pieces->size, 0);
+    for (size_t i = 0; i < count; i++)
+        list[i] = (struct iovec){pieces[i].bytes, pieces[i].size};
+    return readv(SOCKETS_RAW(s), list, (int)count);
 }
 
 static inline void sockets_close(os_socket s)

@@ -163,16 +163,11 @@ bool sockets_watch(struct os *os, os_socket s)
                           FD_READ | FD_WRITE | FD_ACCEPT | FD_CONNECT | FD_CLOSE) == 0;
 }
 
-/* Winsock sets the event when something new is possible, whatever is of use at the moment. */
-void os_wait(struct os *os, os_socket listener, os_socket peer, bool read, bool write, uint64_t due)
+void os_wait(struct os *os, uint64_t due)
 {
     HANDLE list[4] = {os->wake, os->network, os->lookup.hEvent, os->timer};
     DWORD count = 3;
     uint64_t now = os_now();
-    (void)listener;
-    (void)peer;
-    (void)read;
-    (void)write;
     if (due <= now)
         return;
     if (due != UINT64_MAX) {

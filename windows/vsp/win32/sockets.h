@@ -101,9 +101,15 @@ static inline long sockets_send(os_socket s, const uint8_t *bytes, size_t size)
     return send(SOCKETS_RAW(s), (const char *)bytes, size > 0x100000 ? 0x100000 : (int)size, 0);
 }
 
-static inline long sockets_receive(os_socket s, uint8_t *bytes, size_t size)
+static inline long sockets_receive(os_socket s, const struct os_piece *pieces, size_t count)
 {
-    return recv(SOCKETS_RAW(s), (char *)bytes, (int)size, 0);
+    WSABUF list[OS_PIECES];
+    DWORD received = 0;
+    DWORD flags = 0;
+    for (size_t i = 0; i < count; i++)
+        list[i] = (WSABUF){(ULONG)pieces[i].size, (char *)pieces[i].bytes};
+    int result = WSARecv(SOCKETS_RAW(s), list, (DWORD)count, &received, &flags, NULL, NULL);
+    return result ? -1 : (long)received;
 }
 
 static inline void sockets_close(os_socket s)
