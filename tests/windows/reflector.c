@@ -5,13 +5,15 @@
  * requests of programs become requests of the stand-in framework (tests/unit/vsp/fake_wdf.c), which
  * runs the real DLL. \\.\VspTest is the private control interface (Wine gives no name below a
  * device, hence a second device). \\.\VspNull ends every request at once, without our DLL: what
- * Wine's own way from a program to a driver costs, for the benchmark.
+ * Wine's own way from a program to a driver costs, for the benchmark. \\.\VspBare does no more than
+ * a socket program does (bare.h): what that way and a socket cost together.
  *
  * Wine takes a .sys that imports KERNEL32 for an ordinary DLL first: its entry point is called like
  * a DLL's, and then once more as a driver's.
  */
 #include <ntddk.h>
 
+#include "bare.h"
 #include "fake_wdf.h"
 
 /* windows.h and ntddk.h do not go together */
@@ -28,6 +30,7 @@ extern char __ImageBase;
 #define COM_LINK           L"\\DosDevices\\COM77"
 #define CONTROL_LINK       L"\\DosDevices\\VspTest"
 #define NULL_LINK          L"\\DosDevices\\VspNull"
+#define BARE_LINK          L"\\DosDevices\\VspBare"
 
 enum { RRF_RT_REG_SZ = 2 };
 
@@ -40,7 +43,7 @@ struct job {
     bool is_read;
 };
 
-enum device_kind { DEVICE_PORT, DEVICE_CONTROL, DEVICE_NULL };
+enum device_kind { DEVICE_PORT, DEVICE_CONTROL, DEVICE_NULL, DEVICE_BARE };
 
 struct extension {
     enum device_kind kind;
@@ -118,6 +121,31 @@ static NTSTATUS complete_null(IRP *irp, const IO_STACK_LOCATION *stack)
     return STATUS_SUCCESS;
 }
 
+/* Any control connects, to the port in its input. */
+static NTSTATUS serve_bare(IRP *irp, IO_STACK_LOCATION *stack)
+{
+    void *buffer = irp->AssociatedIrp.SystemBuffer;
+    bool good = true;
+    switch (stack->MajorFunction) {
+    case IRP_MJ_DEVICE_CONTROL:
+        good = stack->Parameters.DeviceIoControl.InputBufferLength == sizeof(uint16_t) &&
+               bare_connect(*(uint16_t *)buffer);
+        break;
+    case IRP_MJ_READ:
+        good = bare_read(buffer, stack->Parameters.Read.Length);
+        break;
+    case IRP_MJ_WRITE:
+        good = bare_write(buffer, stack->Parameters.Write.Length);
+        break;
+    case IRP_MJ_CLOSE:
+        bare_close();
+        break;
+    default:
+        break;
+    }
+    return good ? complete_null(irp, stack) : complete_now(irp, STATUS_UNSUCCESSFUL);
+}
+
 static NTSTATUS WINAPI dispatch(DEVICE_OBJECT *device, IRP *irp)
 {
     IO_STACK_LOCATION *stack = IoGetCurrentIrpStackLocation(irp);
@@ -127,6 +155,8 @@ static NTSTATUS WINAPI dispatch(DEVICE_OBJECT *device, IRP *irp)
     struct job *job = NULL;
     if (extension->kind == DEVICE_NULL)
         return complete_null(irp, stack);
+    if (extension->kind == DEVICE_BARE)
+        return serve_bare(irp, stack);
     if (!file && stack->MajorFunction != IRP_MJ_CREATE && stack->MajorFunction != IRP_MJ_CLOSE)
         return complete_now(irp, STATUS_ACCESS_DENIED); /* the driver refused the open */
     switch (stack->MajorFunction) {
@@ -187,6 +217,8 @@ static void WINAPI unload(DRIVER_OBJECT *driver)
     IoDeleteSymbolicLink(&name);
     RtlInitUnicodeString(&name, NULL_LINK);
     IoDeleteSymbolicLink(&name);
+    RtlInitUnicodeString(&name, BARE_LINK);
+    IoDeleteSymbolicLink(&name);
     while (driver->DeviceObject)
         IoDeleteDevice(driver->DeviceObject);
 }
@@ -219,6 +251,8 @@ static NTSTATUS start(DRIVER_OBJECT *driver)
         status = make_device(driver, L"\\Device\\VspTestControl", CONTROL_LINK, DEVICE_CONTROL);
     if (status >= 0)
         status = make_device(driver, L"\\Device\\VspTestNull", NULL_LINK, DEVICE_NULL);
+    if (status >= 0)
+        status = make_device(driver, L"\\Device\\VspTestBare", BARE_LINK, DEVICE_BARE);
     return status;
 }
 

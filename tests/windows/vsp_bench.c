@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Rates through the port, through a plain socket, and through a driver that does nothing
- * (\\.\VspNull): the same chunks, one call after the other, as simple programs do. The last one is
- * what Wine's own way from a program to a driver costs; no driver can be faster there. And once
- * more with a peer at the pace of a wire of 100 Mbit/s, faster than any serial port of a VM.
- *   vsp_bench   one JSON object per line
+ * Rates of simple programs that move one chunk after the other: through the port, through a plain
+ * socket (with TCP_NODELAY, as the port has it), and through two drivers of the test reflector:
+ * \\.\VspBare does no more than the socket program, \\.\VspNull does nothing: what Wine's own way
+ * from a program to a driver costs. No driver can be faster there.
+ *   vsp_bench [write|read [CHUNK]]   at peers as fast as they go, then (without arguments) at one
+ *                                    with the pace of a wire of 100 Mbit/s
+ *   vsp_bench machine ECHO GIVE      at serial lines of virtual machines: at port ECHO a guest
+ *                                    gives back each byte, at GIVE one gives bytes without end
+ * One JSON object per line.
  */
 #include "port.h"
 
@@ -15,7 +19,8 @@ enum {
     WIRE_MBIT = 100,
     WIRE_PIECE = 16 * 1024,
     WIRE_SIZE = 8 * 1024 * 1024,
-    ROUNDS = 3, /* the best of them counts: others share the machine */
+    MACHINE_SIZE = 64 * 1024, /* a serial line gives some 100 KB/s */
+    ROUNDS = 3,               /* the best of them counts: others share the machine */
 };
 
 static uint8_t block[CHUNK_MAX];
@@ -111,11 +116,19 @@ static double rate_of_port(bool reads, bool paced, DWORD chunk, DWORD size)
     return result;
 }
 
+static SOCKET plain_socket(uint16_t number)
+{
+    BOOL on = TRUE;
+    SOCKET near_end = connect_to("127.0.0.1", number);
+    setsockopt(near_end, IPPROTO_TCP, TCP_NODELAY, (const char *)&on, sizeof(on));
+    return near_end;
+}
+
 static double rate_of_socket(bool reads, bool paced, DWORD chunk, DWORD size)
 {
     uint16_t number = 0;
     SOCKET listener = listen_at("127.0.0.1", &number);
-    SOCKET near_end = connect_to("127.0.0.1", number);
+    SOCKET near_end = plain_socket(number);
     struct peer peer = {accept_peer(listener), size, reads, paced};
     double result =
         rate(reads ? read_socket : write_socket, (void *)(uintptr_t)near_end, &peer, chunk, size);
@@ -135,6 +148,24 @@ static double rate_of_null(bool reads, DWORD chunk, DWORD size)
     return result;
 }
 
+static double rate_of_bare(bool reads, DWORD chunk, DWORD size)
+{
+    enum { CONNECT = 0x800 << 2 };
+    uint16_t number = 0;
+    DWORD done = 0;
+    SOCKET listener = listen_at("127.0.0.1", &number);
+    HANDLE bare = CreateFileW(L"\\\\.\\VspBare", GENERIC_READ | GENERIC_WRITE, 0, NULL,
+                              OPEN_EXISTING, 0, NULL);
+    CHECK(bare != INVALID_HANDLE_VALUE);
+    CHECK(DeviceIoControl(bare, CONNECT, &number, sizeof(number), NULL, 0, &done, NULL));
+    struct peer peer = {accept_peer(listener), size, reads, false};
+    double result = rate(reads ? read_handle : write_handle, bare, &peer, chunk, size);
+    CloseHandle(bare);
+    closesocket(peer.socket);
+    closesocket(listener);
+    return result;
+}
+
 static void raise_to(double *best, double value)
 {
     if (value > *best)
@@ -145,18 +176,21 @@ static void compare(bool reads, DWORD chunk)
 {
     double port = 0;
     double plain = 0;
+    double bare = 0;
     double null = 0;
     DWORD size = chunk * BULK_CHUNKS < BULK_MAX ? chunk * BULK_CHUNKS : BULK_MAX;
     for (int round = 0; round < ROUNDS; round++) {
         raise_to(&port, rate_of_port(reads, false, chunk, size));
         raise_to(&plain, rate_of_socket(reads, false, chunk, size));
+        raise_to(&bare, rate_of_bare(reads, chunk, size));
         raise_to(&null, rate_of_null(reads, chunk, size));
     }
-    printf("{\"bench\":\"vsp-%s\",\"chunk\":%lu,\"port_mb_s\":%.1f,\"socket_mb_s\":%.1f,"
-           "\"null_mb_s\":%.1f,\"port_per_socket\":%.3f,\"null_per_socket\":%.3f,"
+    printf("{\"bench\":\"vsp-%s\",\"chunk\":%lu,\"port_mb_s\":%.2f,\"socket_mb_s\":%.2f,"
+           "\"bare_mb_s\":%.2f,\"null_mb_s\":%.2f,\"port_per_socket\":%.3f,"
+           "\"bare_per_socket\":%.3f,\"null_per_socket\":%.3f,\"port_per_bare\":%.3f,"
            "\"port_per_null\":%.3f}\n",
-           reads ? "read" : "write", chunk, port, plain, null, port / plain, null / plain,
-           port / null);
+           reads ? "read" : "write", chunk, port, plain, bare, null, port / plain, bare / plain,
+           null / plain, port / bare, port / null);
     fflush(stdout);
 }
 
@@ -174,16 +208,66 @@ static void compare_on_a_wire(bool reads, DWORD chunk)
     fflush(stdout);
 }
 
-int main(void)
+static void echo_handle(void *end, DWORD chunk)
 {
-    static const DWORD chunks[] = {16, 1024, 4096, 65536, CHUNK_MAX};
+    write_handle(end, chunk);
+    read_handle(end, chunk);
+}
+
+static void echo_socket(void *end, DWORD chunk)
+{
+    write_socket(end, chunk);
+    read_socket(end, chunk);
+}
+
+/* A virtual machine takes one connection after the other. */
+static void compare_at_machine(bool echo, uint16_t number, DWORD chunk)
+{
+    double port = 0;
+    double plain = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        HANDLE handle = open_port(0);
+        set_timeouts(handle, 0, 0, 0);
+        connect_port("127.0.0.1", number);
+        wait_for_state(VSP_UP);
+        raise_to(&port, rate(echo ? echo_handle : read_handle, handle, NULL, chunk, MACHINE_SIZE));
+        CloseHandle(handle);
+        no_connection();
+        SOCKET near_end = plain_socket(number);
+        raise_to(&plain, rate(echo ? echo_socket : read_socket, (void *)(uintptr_t)near_end, NULL,
+                              chunk, MACHINE_SIZE));
+        closesocket(near_end);
+    }
+    printf("{\"bench\":\"vsp-%s-at-qemu\",\"chunk\":%lu,\"port_kb_s\":%.2f,\"socket_kb_s\":%.2f,"
+           "\"port_per_socket\":%.3f}\n",
+           echo ? "echo" : "read", chunk, port * 1e3, plain * 1e3, port / plain);
+    fflush(stdout);
+}
+
+static int run_machine(const char *echo, const char *give)
+{
+    static const DWORD chunks[] = {64, 512, 4096, 65536};
+    for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++)
+        compare_at_machine(true, (uint16_t)strtoul(echo, NULL, 10), chunks[i]);
+    for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++)
+        compare_at_machine(false, (uint16_t)strtoul(give, NULL, 10), chunks[i]);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const DWORD chunks[] = {16, 64, 512, 4096, 65536, CHUNK_MAX};
     WSADATA data;
     WSAStartup(MAKEWORD(2, 2), &data);
+    if (argc == 4 && !strcmp(argv[1], "machine"))
+        return run_machine(argv[2], argv[3]);
     for (int reads = 0; reads < 2; reads++)
         for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++)
-            compare(reads, chunks[i]);
-    for (int reads = 0; reads < 2; reads++)
-        for (size_t i = 2; i < sizeof(chunks) / sizeof(chunks[0]); i++)
+            if (argc < 2 || !strcmp(argv[1], reads ? "read" : "write"))
+                if (argc < 3 || strtoul(argv[2], NULL, 10) == chunks[i])
+                    compare(reads, chunks[i]);
+    for (int reads = 0; reads < 2 && argc == 1; reads++)
+        for (size_t i = 3; i < sizeof(chunks) / sizeof(chunks[0]); i++)
             compare_on_a_wire(reads, chunks[i]);
     return 0;
 }
