@@ -82,8 +82,9 @@ def measure_at_machine(session):
     if not shutil.which("qemu-system-x86_64"):
         print("vsp_bench: QEMU is missing; nothing measured at a virtual machine", file=sys.stderr)
         return
-    with guest(ECHO) as echo, guest(GIVE) as give:
-        show(session.run(MEASURE, "machine", echo, give, limit=300, check=True))
+    for what, code in (("echo", ECHO), ("give", GIVE)):
+        with guest(code) as port:
+            show(session.run(MEASURE, what, port, limit=300, check=True))
 
 
 def show(done):
