@@ -335,7 +335,9 @@ static void add_info(packet_info *pinfo, const struct kd_record *record, const s
 {
     if (!pinfo->cinfo || !col_get_writable(pinfo->cinfo, COL_INFO))
         return;
-    struct caption caption = {.size = 0};
+    struct caption caption; /* not all of it needs to be set */
+    caption.size = 0;
+    caption.text[0] = 0;
     struct kd_sink sink = {add_text, &caption};
     struct kd_decode_session decode = *record->past->decode;
     decode.name_address = kd_fields_have_virtual_addresses(item, message) ? name_address : NULL;

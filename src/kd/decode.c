@@ -5,11 +5,13 @@
 
 #include <string.h>
 
-static const struct kd_structure *structure_of(const char *name)
-{
-    const struct kd_structure *structure = kd_structure_by_name(name);
-    return structure ? structure : kd_structure_at(0);
-}
+enum {
+#define NUMBER(structure) NUMBER_##structure,
+    KD_STRUCTURES(NUMBER)
+};
+
+/* A walk asks for several: by number, since a search by name costs more than the rest of it. */
+#define structure_of(name) kd_structure_at(NUMBER_##name)
 
 /* ApiNumber and NewState are the first four bytes of every known body. */
 static uint32_t message_api(const struct kd_item *item)
@@ -209,7 +211,7 @@ static size_t emit_fields(struct walk *walk, const struct kd_structure *structur
         walk->part.structure = structure;
         if (field->format == KD_FORMAT_FXSAVE) {
             walk->part.parent = field;
-            emit_fields(walk, structure_of("FxSave"), bytes + used, have, at - field->offset);
+            emit_fields(walk, structure_of(FxSave), bytes + used, have, at - field->offset);
             walk->part.parent = NULL;
         } else {
             bool whole = have == field->size;
@@ -250,15 +252,17 @@ static const struct kd_structure *context_structure(const struct walk *walk, siz
 {
     switch (walk->session->machine_type) {
     case KD_MACHINE_AMD64:
-        return structure_of("ContextAmd64");
+        return structure_of(ContextAmd64);
     case KD_MACHINE_I386:
-        return structure_of("ContextX86");
+        return structure_of(ContextX86);
     case KD_MACHINE_ARM64:
-        return structure_of("ContextArm64");
+        return structure_of(ContextArm64);
     case 0:
         if (size == KD_CONTEXT_X86_SIZE)
-            return structure_of("ContextX86");
-        return structure_of(size == KD_CONTEXT_ARM64_SIZE ? "ContextArm64" : "ContextAmd64");
+            return structure_of(ContextX86);
+        if (size == KD_CONTEXT_ARM64_SIZE)
+            return structure_of(ContextArm64);
+        return structure_of(ContextAmd64);
     default:
         return NULL;
     }
@@ -271,17 +275,17 @@ static void emit_control_space(struct walk *walk, const uint8_t *bytes, size_t s
     case 0:
     case KD_MACHINE_AMD64:
         if (index == 2)
-            emit_structure(walk, structure_of("SpecialAmd64"), bytes, size, 0);
+            emit_structure(walk, structure_of(SpecialAmd64), bytes, size, 0);
         else if (index <= 3) /* KPCR, KPRCB, KTHREAD */
-            emit_structure(walk, structure_of("AddressEntry"), bytes, size, 0);
+            emit_structure(walk, structure_of(AddressEntry), bytes, size, 0);
         else
             emit_run(walk, bytes, size);
         break;
     case KD_MACHINE_I386: /* the index is an offset into a CONTEXT with KSPECIAL behind it */
         if (index < KD_CONTEXT_X86_SIZE && size <= KD_CONTEXT_X86_SIZE - index)
-            emit_structure(walk, structure_of("ContextX86"), bytes, size, index);
+            emit_structure(walk, structure_of(ContextX86), bytes, size, index);
         else if (index >= KD_CONTEXT_X86_SIZE)
-            emit_structure(walk, structure_of("SpecialX86"), bytes, size,
+            emit_structure(walk, structure_of(SpecialX86), bytes, size,
                            index - KD_CONTEXT_X86_SIZE);
         else
             emit_run(walk, bytes, size);
@@ -296,8 +300,8 @@ static void emit_memory(struct walk *walk, const uint8_t *bytes, size_t size)
 {
     const struct kd_decode_session *session = walk->session;
     uint64_t address = KD_GET(walk->item->body, ReadMemory, TargetBaseAddress);
-    const struct kd_structure *block = structure_of("DebuggerData64");
-    const struct kd_structure *pe = structure_of("PeHeader64");
+    const struct kd_structure *block = structure_of(DebuggerData64);
+    const struct kd_structure *pe = structure_of(PeHeader64);
     walk->part.place = address;
     bool entry = address != 0 && (address == session->entry || address == session->next_entry);
     bool name = address != 0 && (address == session->full_name || address == session->base_name);
@@ -308,9 +312,9 @@ static void emit_memory(struct walk *walk, const uint8_t *bytes, size_t size)
         walk->part.data = KD_DATA_UTF16;
         emit_run(walk, bytes, size);
     } else if (bits64 && entry && size >= KD_LOADER_ENTRY_SIZE) {
-        emit_structure(walk, structure_of("LoaderEntry64"), bytes, size, 0);
+        emit_structure(walk, structure_of(LoaderEntry64), bytes, size, 0);
     } else if (is_image_base(session, address) && is_dos_header(bytes, size)) {
-        emit_structure(walk, structure_of("DosHeader"), bytes, size, 0);
+        emit_structure(walk, structure_of(DosHeader), bytes, size, 0);
     } else if (bits64 && session->pe_header != 0 && address - session->pe_header < pe->size) {
         emit_structure(walk, pe, bytes, size, address - session->pe_header);
     } else if (session->debugger_data != 0 && address - session->debugger_data < block->size) {
@@ -336,13 +340,13 @@ static void emit_data(struct walk *walk, uint8_t kind, const uint8_t *bytes, siz
         emit_control_space(walk, bytes, size);
         break;
     case KD_DATA_ADDRESSES:
-        emit_array(walk, structure_of("AddressEntry"), bytes, size);
+        emit_array(walk, structure_of(AddressEntry), bytes, size);
         break;
     case KD_DATA_BREAKPOINTS:
-        emit_array(walk, structure_of("BreakPointEntry"), bytes, size);
+        emit_array(walk, structure_of(BreakPointEntry), bytes, size);
         break;
     case KD_DATA_HANDLES:
-        emit_array(walk, structure_of("HandleEntry"), bytes, size);
+        emit_array(walk, structure_of(HandleEntry), bytes, size);
         break;
     case KD_DATA_MEMORY:
         emit_memory(walk, bytes, size);
@@ -360,11 +364,11 @@ static const struct kd_structure *continue2_structure(uint16_t machine_type)
 {
     switch (machine_type) {
     case KD_MACHINE_I386:
-        return structure_of("Continue2X86");
+        return structure_of(Continue2X86);
     case KD_MACHINE_ARM64:
-        return structure_of("Continue2Arm64");
+        return structure_of(Continue2Arm64);
     default:
-        return structure_of("Continue2Amd64");
+        return structure_of(Continue2Amd64);
     }
 }
 
@@ -372,34 +376,44 @@ static const struct kd_structure *report_structure(uint16_t machine_type)
 {
     switch (machine_type) {
     case KD_MACHINE_I386:
-        return structure_of("ControlReportX86");
+        return structure_of(ControlReportX86);
     case KD_MACHINE_ARM_NT:
-        return structure_of("ControlReportArm");
+        return structure_of(ControlReportArm);
     case KD_MACHINE_ARM64:
-        return structure_of("ControlReportArm64");
+        return structure_of(ControlReportArm64);
     default:
-        return structure_of("ControlReportAmd64");
+        return structure_of(ControlReportAmd64);
     }
 }
 
-static const char *state_structure(uint32_t state)
+static const struct kd_structure *state_structure(uint32_t state)
 {
     switch (state & ~(uint32_t)KD_STATE_ALTERNATE) {
     case KD_STATE_EXCEPTION:
-        return "Exception";
+        return structure_of(Exception);
     case KD_STATE_LOAD_SYMBOLS:
-        return "LoadSymbols";
+        return structure_of(LoadSymbols);
     case KD_STATE_COMMAND_STRING:
-        return "CommandString";
+        return structure_of(CommandString);
     default:
-        return "UnknownState";
+        return structure_of(UnknownState);
     }
 }
 
-static const char *file_structure(uint32_t api)
+static const struct kd_structure *file_structure(uint32_t api)
 {
-    const char *name = kd_message_name(KD_PACKET_FILE_IO, api);
-    return name ? name : "UnknownFileIo"; /* the four are named as their operations */
+    switch (api) {
+    case KD_API_CREATE_FILE:
+        return structure_of(CreateFile);
+    case KD_API_READ_FILE:
+        return structure_of(ReadFile);
+    case KD_API_WRITE_FILE:
+        return structure_of(WriteFile);
+    case KD_API_CLOSE_FILE:
+        return structure_of(CloseFile);
+    default:
+        return structure_of(UnknownFileIo);
+    }
 }
 
 static void fixed_structures(const struct walk *walk,
@@ -409,31 +423,31 @@ static void fixed_structures(const struct walk *walk,
     memset(list, 0, (FIXED_STRUCTURES_MAX + 1) * sizeof(list[0]));
     switch (walk->item->header.type) {
     case KD_PACKET_STATE_MANIPULATE:
-        list[0] = structure_of("Manipulate");
+        list[0] = structure_of(Manipulate);
         if (walk->message.api == KD_API_Continue2)
             list[1] = continue2_structure(machine);
         else if (walk->info)
             list[1] = walk->message.reply ? walk->info->reply : walk->info->request;
         else
-            list[1] = structure_of("None");
+            list[1] = structure_of(None);
         break;
     case KD_PACKET_STATE_CHANGE64:
-        list[0] = structure_of("StateChange");
-        list[1] = structure_of(state_structure(walk->message.api));
+        list[0] = structure_of(StateChange);
+        list[1] = state_structure(walk->message.api);
         list[2] = report_structure(machine);
         break;
     case KD_PACKET_DEBUG_IO:
-        list[0] = structure_of("DebugIo");
+        list[0] = structure_of(DebugIo);
         break;
     case KD_PACKET_TRACE_IO:
-        list[0] = structure_of("TraceIo");
+        list[0] = structure_of(TraceIo);
         break;
     case KD_PACKET_CONTROL_REQUEST:
-        list[0] = structure_of("ControlRequest");
+        list[0] = structure_of(ControlRequest);
         break;
     case KD_PACKET_FILE_IO:
-        list[0] = structure_of("FileIo");
-        list[1] = structure_of(file_structure(walk->message.api));
+        list[0] = structure_of(FileIo);
+        list[1] = file_structure(walk->message.api);
         break;
     default:
         break;
@@ -516,7 +530,7 @@ static void walk_packet(struct walk *walk)
 {
     const struct kd_item *item = walk->item;
     walk->part.section = KD_SECTION_HEADER;
-    size_t used = emit_fields(walk, structure_of("PacketHeader"), item->raw, item->raw_size, 0);
+    size_t used = emit_fields(walk, structure_of(PacketHeader), item->raw, item->raw_size, 0);
     if (item->body_size && item->body_size <= item->raw_size - used) {
         walk_body(walk);
         used += item->body_size;

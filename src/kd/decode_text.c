@@ -214,14 +214,13 @@ struct fact {
 
 /* What a summary needs of an item. */
 struct facts {
-    struct fact fixed[FACTS_MAX];
-    size_t count;
-    struct fact telling[TELLING_MAX];
-    size_t telling_count;
+    size_t count, telling_count;
     const struct kd_structure *structure; /* of the data; NULL = plain bytes */
     uint8_t data_kind;
     const uint8_t *data; /* NULL = no data */
     size_t data_size;
+    struct fact telling[TELLING_MAX]; /* only the first of these are set */
+    struct fact fixed[FACTS_MAX];
 };
 
 static bool is_called(const char *name, const char *from, size_t size)
@@ -237,13 +236,24 @@ static bool is_telling(const char *name)
 {
     for (size_t i = 0; i < sizeof(telling_fields) / sizeof(telling_fields[0]); i++) {
         const char *telling = telling_fields[i];
-        size_t size = 0;
+        size_t size = 1;
+        if (telling[0] != name[0])
+            continue; /* nearly always */
         while (telling[size])
             size++;
         if (is_called(name, telling, size))
             return true;
     }
     return false;
+}
+
+/* The lists stay as they are: that is most of it, and nobody reads behind their counts. */
+static void clear(struct facts *facts)
+{
+    facts->count = facts->telling_count = facts->data_size = 0;
+    facts->structure = NULL;
+    facts->data_kind = KD_DATA_NONE;
+    facts->data = NULL;
 }
 
 static void gather_data(struct facts *facts, const struct kd_part *part)
@@ -281,10 +291,12 @@ static void put_fact(struct kd_out *out, const struct facts *facts, const char *
 static void put_template(struct kd_out *out, const struct facts *facts, const char *text)
 {
     while (*text) {
-        if (*text != '{') {
-            kd_out_char(out, *text++);
-            continue;
-        }
+        const char *start = text;
+        while (*text && *text != '{')
+            text++;
+        kd_out_run(out, start, (size_t)(text - start));
+        if (!*text)
+            return;
         const char *name = ++text;
         while (*text != '}')
             text++;
@@ -384,10 +396,13 @@ static void put_packet_line(struct kd_out *out, const struct kd_decode_session *
                             enum kd_direction direction, const struct kd_item *item)
 {
     struct kd_message message;
-    struct facts facts = {.count = 0};
+    struct facts facts;
     kd_decode_message(direction, item, &message);
-    kd_decode_walk(session, direction, item, gather, &facts);
     put_message_name(out, item, &message);
+    if (item->header.leader == KD_LEADER_CONTROL && !kd_fixed_size(item->header.type))
+        return; /* half of all packets: a name is all that they say */
+    clear(&facts);
+    kd_decode_walk(session, direction, item, gather, &facts);
     if (message.reply || (message.has_reply && item->header.type == KD_PACKET_STATE_MANIPULATE))
         kd_out_text(out, message.reply ? " reply" : " request");
     if (message.reply && item->header.type == KD_PACKET_STATE_MANIPULATE && item->body_size >= 12 &&
@@ -439,7 +454,8 @@ static void put_caption(struct kd_out *out, enum kd_direction direction, const s
 void kd_decode_caption(const struct kd_decode_session *session, enum kd_direction direction,
                        const struct kd_item *item, const struct kd_sink *sink)
 {
-    struct kd_out out = {.sink = sink, .session = session};
+    struct kd_out out;
+    kd_out_begin(&out, sink, session);
     put_caption(&out, direction, item);
     kd_out_flush(&out);
 }
@@ -447,7 +463,8 @@ void kd_decode_caption(const struct kd_decode_session *session, enum kd_directio
 void kd_decode_summary(struct kd_decode_session *session, enum kd_direction direction,
                        const struct kd_item *item, const struct kd_sink *sink)
 {
-    struct kd_out out = {.sink = sink, .session = session};
+    struct kd_out out;
+    kd_out_begin(&out, sink, session);
     if (item->kind == KD_ITEM_PACKET && item->raw_size >= KD_HEADER_SIZE) {
         kd_out_hex(&out, item->header.id, 8);
         kd_out_char(&out, ' ');

@@ -1,6 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "out.h"
 
+#include <string.h>
+
+void kd_out_begin(struct kd_out *out, const struct kd_sink *sink,
+                  const struct kd_decode_session *session)
+{
+    out->sink = sink;
+    out->session = session;
+    out->used = 0;
+}
+
 void kd_out_flush(struct kd_out *out)
 {
     if (out->used)
@@ -15,10 +25,26 @@ void kd_out_char(struct kd_out *out, char c)
     out->text[out->used++] = c;
 }
 
+void kd_out_run(struct kd_out *out, const char *text, size_t size)
+{
+    while (size) {
+        size_t room = sizeof(out->text) - out->used;
+        size_t piece = size < room ? size : room;
+        memcpy(out->text + out->used, text, piece);
+        out->used += piece;
+        text += piece;
+        size -= piece;
+        if (size)
+            kd_out_flush(out);
+    }
+}
+
 void kd_out_text(struct kd_out *out, const char *text)
 {
-    while (*text)
-        kd_out_char(out, *text++);
+    size_t size = 0;
+    while (text[size])
+        size++;
+    kd_out_run(out, text, size);
 }
 
 void kd_out_pad(struct kd_out *out, size_t count)
@@ -46,13 +72,13 @@ static char hex_digit(uint64_t value)
 
 void kd_out_hex(struct kd_out *out, uint64_t value, unsigned digits)
 {
-    unsigned count = 1;
-    while (count < 16 && value >> (4 * count))
-        count++;
-    if (count < digits)
-        count = digits;
-    while (count--)
-        kd_out_char(out, hex_digit(value >> (4 * count)));
+    char text[16]; /* of 2^64 - 1 */
+    unsigned first = sizeof(text);
+    do {
+        text[--first] = hex_digit(value);
+        value >>= 4;
+    } while (first && (value || sizeof(text) - first < digits));
+    kd_out_run(out, text + first, sizeof(text) - first);
 }
 
 void kd_out_bytes(struct kd_out *out, const uint8_t *bytes, size_t size, char separator)

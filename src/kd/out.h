@@ -12,8 +12,11 @@ struct kd_out {
     char text[256];
 };
 
+void kd_out_begin(struct kd_out *out, const struct kd_sink *sink,
+                  const struct kd_decode_session *session);
 void kd_out_flush(struct kd_out *out);
 void kd_out_char(struct kd_out *out, char c);
+void kd_out_run(struct kd_out *out, const char *text, size_t size);
 void kd_out_text(struct kd_out *out, const char *text);
 void kd_out_pad(struct kd_out *out, size_t count); /* spaces */
 void kd_out_dec(struct kd_out *out, uint64_t value);
