@@ -58,6 +58,7 @@ enum {
     CAPTURE_SECRET_MAX = 256,
     /* The longest block capture_write makes: payload, comment, exported-PDU tags, block fields. */
     CAPTURE_BLOCK_MAX = CAPTURE_PAYLOAD_MAX + CAPTURE_TEXT_MAX + 256,
+    CAPTURE_WAKE_SIZE = 24, /* of capture_write_wake */
     /* Section header, two interfaces and the names: six texts and their fields. */
     CAPTURE_PREAMBLE_MAX = 6 * CAPTURE_TEXT_MAX + 512,
 
@@ -117,6 +118,10 @@ int capture_writer_init(struct capture_writer *writer, const struct capture_writ
  */
 int capture_write(struct capture_writer *writer, const struct capture_packet *packet, uint8_t *out,
                   size_t room);
+
+/* Makes an interface statistics block that says nothing, which no reader shows: it only wakes who
+ * waits for the stream. pcapng only. */
+void capture_write_wake(uint64_t time_ns, uint8_t out[CAPTURE_WAKE_SIZE]);
 
 /* ---- Reader ---- */
 

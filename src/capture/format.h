@@ -12,6 +12,7 @@ enum {
     PCAPNG_PACKET = 2, /* obsolete, still found in old files */
     PCAPNG_SIMPLE_PACKET = 3,
     PCAPNG_NAME_RESOLUTION = 4,
+    PCAPNG_STATISTICS = 5,
     PCAPNG_ENHANCED_PACKET = 6,
     PCAPNG_DECRYPTION_SECRETS = 10,
 

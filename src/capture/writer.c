@@ -456,3 +456,13 @@ int capture_write(struct capture_writer *writer, const struct capture_packet *pa
         pcap_udp_record(&block, writer, packet);
     return block.full ? KD_E_NO_SPACE : (int)block.size;
 }
+
+void capture_write_wake(uint64_t time_ns, uint8_t out[CAPTURE_WAKE_SIZE])
+{
+    struct out block = {out, 0, CAPTURE_WAKE_SIZE, false};
+    size_t start = block_begin(&block, PCAPNG_STATISTICS);
+    out_u32(&block, 0); /* the first interface */
+    out_u32(&block, (uint32_t)(time_ns >> 32));
+    out_u32(&block, (uint32_t)time_ns);
+    block_end(&block, start);
+}

@@ -18,6 +18,7 @@
  *   state    event                      next     what happens
  *   waiting  Wireshark opens the FIFO   running  the relay is started, or its observer port opened
  *   running  bytes                      running  to the FIFO; notes behind the block they end
+ *   running  silence after a packet     running  blocks that make Wireshark look, see WAKES
  *   running  Wireshark closes it        ending   all is closed; exit 0
  *   running  the relay ends             ending   the same, exit 1 if it says why
  *   any      SIGTERM, SIGINT            ending   the same, exit 0
@@ -44,6 +45,13 @@ enum {
     CONTROL_HEADER = 6,
     CONTROL_MAX = CONTROL_HEADER + 4096, /* longer texts than a remark in a capture can be */
     NOTES_MAX = 16,                      /* notes that wait for a block to end */
+    BLOCK_PACKET = 6,                    /* the type of a pcapng block with a packet */
+    /* Before 4.4 Wireshark's capture program tells of new packets twice a second, and looks at the
+     * clock only when bytes come or a quarter of a second passed without any: mostly it is a
+     * quarter or a half of a second late. Blocks that say nothing make it look, until it must have
+     * told. */
+    WAKE_MS = 20,
+    WAKES = 540 / WAKE_MS,
 };
 
 /* The toolbar's controls, and what Wireshark sends of them. */
@@ -68,6 +76,9 @@ struct capture {
     /* the block that is going by */
     uint8_t header[BLOCK_HEADER];
     size_t header_size, rest;
+    bool packet_came; /* since `wake` was started */
+    uv_timer_t wake;
+    unsigned wakes; /* to come */
     struct capture_writer writer;
     char *notes[NOTES_MAX];
     unsigned note_count;
@@ -155,6 +166,7 @@ static void end(struct capture *capture, int status)
     endpoint_close(&capture->sink, NULL);
     if (capture->has_control)
         uv_close((uv_handle_t *)&capture->control, on_control_closed);
+    uv_close((uv_handle_t *)&capture->wake, NULL);
     for (unsigned i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&capture->signals[i], NULL);
 }
@@ -165,12 +177,40 @@ static void on_signal(uv_signal_t *handle, int number)
     end(handle->data, CLI_DONE);
 }
 
+/* ---- making Wireshark look ---- */
+
+static bool between_blocks(const struct capture *capture)
+{
+    return capture->header_size == 0 && capture->rest == 0;
+}
+
+static void on_wake(uv_timer_t *timer)
+{
+    struct capture *capture = timer->data;
+    uint8_t block[CAPTURE_WAKE_SIZE];
+    if (--capture->wakes == 0)
+        uv_timer_stop(timer);
+    if (!between_blocks(capture) || endpoint_queued(&capture->sink))
+        return; /* there are bytes that wake it */
+    capture_write_wake(clock_wall_ns(), block);
+    (void)endpoint_write(&capture->sink, block, sizeof(block));
+}
+
+static void start_waking(struct capture *capture)
+{
+    capture->packet_came = false;
+    capture->wakes = WAKES;
+    (void)uv_timer_start(&capture->wake, on_wake, WAKE_MS, WAKE_MS);
+}
+
 /* ---- notes ---- */
 
 /* Between two blocks. */
 static void write_notes(struct capture *capture)
 {
     uint8_t block[CAPTURE_TEXT_MAX + 512];
+    if (capture->note_count)
+        start_waking(capture);
     for (unsigned i = 0; i < capture->note_count; i++) {
         struct capture_packet packet = {.direction = CAPTURE_FROM_DEBUGGER,
                                         .time_ns = clock_wall_ns(),
@@ -181,11 +221,6 @@ static void write_notes(struct capture *capture)
         free(capture->notes[i]);
     }
     capture->note_count = 0;
-}
-
-static bool between_blocks(const struct capture *capture)
-{
-    return capture->header_size == 0 && capture->rest == 0;
 }
 
 static void add_note(struct capture *capture, const char *text)
@@ -210,6 +245,7 @@ static size_t follow_block(struct capture *capture, const uint8_t *bytes, size_t
         capture->header_size += take;
         if (capture->header_size == BLOCK_HEADER) {
             uint32_t whole = kd_get_u32(capture->header + 4);
+            capture->packet_came |= kd_get_u32(capture->header) == BLOCK_PACKET;
             capture->rest = whole > BLOCK_HEADER ? whole - BLOCK_HEADER : 0;
             capture->header_size = 0;
         }
@@ -241,6 +277,8 @@ static void on_data(struct endpoint *endpoint, const uint8_t *bytes, size_t size
         if (between_blocks(capture))
             write_notes(capture);
     }
+    if (capture->packet_came && !capture->ending)
+        start_waking(capture);
 }
 
 static void on_drained(struct endpoint *endpoint)
@@ -448,6 +486,8 @@ static int run_capture(const struct arguments *arguments)
         capture.signals[i].data = &capture;
         (void)uv_signal_start(&capture.signals[i], on_signal, numbers[i]);
     }
+    (void)uv_timer_init(capture.loop, &capture.wake);
+    capture.wake.data = &capture;
     open_control(&capture);
     if (endpoint_open(&capture.sink, message) < 0) {
         cli_error("%s", message);

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Wireshark's interface list: kdwire as an extcap program, asked by tshark and by hand."""
 import os
+import select
 import struct
 import subprocess
 
 import pytest
 
-from relay_ends import KDWIRE, Recording, wait_until
+from relay_ends import KDWIRE, PATIENCE, Recording, blocks, wait_until
 from wireshark_run import PLUGIN, ROOT, Tshark, install_extcap, open_folder
+
+WAKE = 5  # the type of an interface statistics block
 
 pytestmark = pytest.mark.skipif(not PLUGIN, reason="the plugin is not built")
 
@@ -106,6 +109,31 @@ def test_notes_from_the_toolbar(folder, sim):
     assert capture.wait(20) == 0  # nobody reads any more
     comments = Recording(data).comments
     assert "here it hung" in comments
+
+
+def test_blocks_that_wake_wireshark_follow_the_last_packet(folder, sim):
+    """Before 4.4 Wireshark looks for packets only when bytes come. They show nothing, and end."""
+    fifo = folder / "fifo"
+    os.mkfifo(fifo)
+    capture = subprocess.Popen([KDWIRE, "--capture", "--extcap-interface", "kdwire", "--fifo", fifo,
+                                "--target", sim, "--debugger", f"unix-listen:{folder}/kd.sock"])
+    with open(fifo, "rb") as stream:
+        data = os.read(stream.fileno(), 65536)
+        wait_until((folder / "kd.sock").exists, "the relay listens")
+        assert all(block.kind != WAKE for block in blocks(data))  # nothing to tell of
+        attach(f"unix:{folder}/kd.sock")
+        while data[-24:-20] != struct.pack("<I", WAKE):
+            assert select.select([stream], [], [], PATIENCE)[0], "no such block came"
+            data += os.read(stream.fileno(), 65536)
+    assert capture.wait(20) == 0
+    saved = folder / "saved.pcapng"
+    saved.write_bytes(data)
+    saved.chmod(0o644)
+    home = folder / "home"
+    home.mkdir()
+    packets = [block for block in blocks(data) if block.kind == 6]
+    shown = Tshark(home).lines(saved)
+    assert len(shown) == len(packets) and all(" KD " in line for line in shown)
 
 
 def test_observing_a_relay_that_runs(folder, sim):

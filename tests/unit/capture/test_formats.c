@@ -269,6 +269,22 @@ static void the_writer_refuses_what_it_cannot_hold(void **state)
     assert_int_equal(capture_write(&writer, &packet, block, sizeof(block)), 0);
 }
 
+static void blocks_that_wake_are_no_records(void **state)
+{
+    uint8_t block[CAPTURE_WAKE_SIZE];
+    struct found found;
+    (void)state;
+    record_session(&forms[0], 7, 20);
+    capture_write_wake(UINT64_C(1700000000123456789), block);
+    for (unsigned i = 0; i < 3; i++)
+        bytes_add(&sink.bytes, block, sizeof(block));
+    read_back(&forms[0], sink.bytes.bytes, sink.bytes.size, 7, &found);
+    assert_int_equal(found.end, KD_OK);
+    assert_int_equal(found.records, recorder.records);
+    drop_found(&found);
+    drop_session();
+}
+
 static void datagrams_keep_their_ends_and_the_key(void **state)
 {
     (void)state;
@@ -325,6 +341,7 @@ int main(void)
         cmocka_unit_test(a_fake_frame_is_a_correct_frame),
         cmocka_unit_test(a_packet_of_full_length_is_one_record),
         cmocka_unit_test(the_writer_refuses_what_it_cannot_hold),
+        cmocka_unit_test(blocks_that_wake_are_no_records),
         cmocka_unit_test(datagrams_keep_their_ends_and_the_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
