@@ -26,17 +26,14 @@ KEY = "8.8.8.8"  # of the real capture
 OWN_NAMES = ("session", "firmware")
 
 
-def find(*names):
-    build = os.environ.get("KDWIRE_BUILD", ROOT / "build/linux")
-    for name in names:
-        for path in (ROOT / "dist" / name, pathlib.Path(build) / name):
-            if path.exists():
-                return path
-    return None
+def built(name):
+    """What was just built: dist/ may hold an older build. None: it is not."""
+    path = pathlib.Path(os.environ.get("KDWIRE_BUILD", ROOT / "build/linux")) / name
+    return path if path.exists() else None
 
 
-PLUGIN = find("wireshark/kdwire.so")
-LUA = find("wireshark/kdwire.lua")
+PLUGIN = built("wireshark/kdwire.so")
+LUA = built("wireshark/kdwire.lua")
 
 
 @contextlib.contextmanager
