@@ -354,17 +354,22 @@ static void place(const char *text)
     settle();
 }
 
+static void wait_for_character(struct work *wait, char event)
+{
+    const uint8_t chars[6] = {0, 0, 0, (uint8_t)event, 0x11, 0x13};
+    control_sized(wait, SERIAL_SET_CHARS, chars, sizeof(chars), 0);
+    set(SERIAL_SET_WAIT_MASK, SERIAL_EV_RXFLAG);
+    wait_for_event(wait);
+}
+
 static void test_wire_puts_bytes_straight_into_a_read(void **state)
 {
     struct work read;
     struct work next;
     struct work wait;
     struct serial_piece pieces[SERIAL_PIECES];
-    const uint8_t chars[6] = {0, 0, 0, 'e', 0x11, 0x13};
     (void)state;
-    control_sized(&wait, SERIAL_SET_CHARS, chars, sizeof(chars), 0);
-    set(SERIAL_SET_WAIT_MASK, SERIAL_EV_RXFLAG);
-    wait_for_event(&wait);
+    wait_for_character(&wait, 'e');
     read_bytes(&read, 5);
     read_bytes(&next, 2);
     receive("a");
@@ -392,11 +397,8 @@ static void test_wire_puts_what_no_read_takes_into_the_queue(void **state)
     struct work next;
     struct work wait;
     struct serial_piece pieces[SERIAL_PIECES];
-    const uint8_t chars[6] = {0, 0, 0, 'g', 0x11, 0x13};
     (void)state;
-    control_sized(&wait, SERIAL_SET_CHARS, chars, sizeof(chars), 0);
-    set(SERIAL_SET_WAIT_MASK, SERIAL_EV_RXFLAG);
-    wait_for_event(&wait);
+    wait_for_character(&wait, 'g');
     assert_int_equal(serial_space(&port, pieces), 1); /* nobody reads */
     assert_int_equal(pieces[0].size, serial_room(&port));
     read_bytes(&read, 2);

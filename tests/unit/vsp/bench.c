@@ -15,10 +15,7 @@ void sleep_ms(unsigned ms)
 
 void expect_done(const struct fake_request *request)
 {
-    for (unsigned ms = 0; !fake_is_done(request); ms++) {
-        assert_true(ms < WAIT_MS);
-        sleep_ms(1);
-    }
+    WAIT_UNTIL(fake_is_done(request));
 }
 
 static socklen_t make_address(struct sockaddr_storage *storage, const char *text, uint16_t port)
@@ -156,10 +153,7 @@ struct vsp_status get_status(struct wdf_file_handle *control_file)
 
 void wait_for_state(struct wdf_file_handle *control_file, enum vsp_state state)
 {
-    for (unsigned ms = 0; get_status(control_file).state != state; ms++) {
-        assert_true(ms < WAIT_MS);
-        sleep_ms(1);
-    }
+    WAIT_UNTIL(get_status(control_file).state == state);
 }
 
 struct vsp_settings get_settings(struct wdf_file_handle *control_file)

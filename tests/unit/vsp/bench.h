@@ -19,6 +19,14 @@ fake_entry FxDriverEntryUm;
 
 enum { WAIT_MS = 60000 }; /* far beyond anything but a hang */
 
+#define WAIT_UNTIL(condition)                                                                      \
+    do {                                                                                           \
+        for (unsigned waited_ms = 0; !(condition); waited_ms++) {                                  \
+            assert_true(waited_ms < WAIT_MS);                                                      \
+            sleep_ms(1);                                                                           \
+        }                                                                                          \
+    } while (0)
+
 /* bench.c */
 void sleep_ms(unsigned ms);
 void expect_done(const struct fake_request *request);
