@@ -7,7 +7,8 @@
  *   vsp_bench [write|read [CHUNK]]   at peers as fast as they go, then (without arguments) at one
  *                                    with the pace of a wire of 100 Mbit/s
  *   vsp_bench echo PORT, give PORT   at a virtual machine's serial line, whose guest gives back
- * each byte, or gives bytes without end One JSON object per line.
+ *                                    each byte, or gives bytes without end
+ * One JSON object per line.
  */
 #include "port.h"
 

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "serial/port.h"
+
 typedef intptr_t os_socket;
 #define OS_NO_SOCKET ((os_socket)-1)
 
@@ -18,12 +20,6 @@ enum {
     OS_ADDRESSES_MAX = 16, /* of one name that are tried; more have no use */
     OS_ADDRESS_SIZE = 28,  /* struct sockaddr_in6 */
     OS_TEXT_MAX = 200,
-    OS_PIECES = 2, /* of memory that one call fills */
-};
-
-struct os_piece {
-    uint8_t *bytes;
-    size_t size;
 };
 
 struct os_address {
@@ -87,9 +83,9 @@ enum os_result os_connected(os_socket socket);
 enum os_result os_listen(struct os *os, const struct os_address *address, os_socket *socket);
 enum os_result os_accept(struct os *os, os_socket listener, os_socket *socket);
 enum os_result os_send(os_socket socket, const uint8_t *bytes, size_t size, size_t *sent);
-/* OS_LOST with RECEIVED 0 and no error: the peer has closed. */
-/* Into the pieces, at most OS_PIECES, one after the other. */
-enum os_result os_receive(os_socket socket, const struct os_piece *pieces, size_t count,
+/* Into the pieces, at most SERIAL_PIECES, one after the other. OS_LOST with RECEIVED 0 and no
+ * error: the peer has closed. */
+enum os_result os_receive(os_socket socket, const struct serial_piece *pieces, size_t count,
                           size_t *received);
 void os_close(os_socket *socket);
 

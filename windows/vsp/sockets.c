@@ -152,7 +152,7 @@ enum os_result os_send(os_socket socket, const uint8_t *bytes, size_t size, size
     return sockets_would_block(sockets_error()) ? OS_AGAIN : OS_LOST;
 }
 
-enum os_result os_receive(os_socket socket, const struct os_piece *pieces, size_t pieces_count,
+enum os_result os_receive(os_socket socket, const struct serial_piece *pieces, size_t pieces_count,
                           size_t *received)
 {
     long count = sockets_receive(socket, pieces, pieces_count);

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-_Static_assert((int)SERIAL_PIECES <= (int)OS_PIECES, "one call fills all places");
-
 static struct telnet_line line_of(const struct serial_port *port)
 {
     bool by_lines = (port->handshake & SERIAL_CTS_HANDSHAKE) ||
@@ -198,7 +196,7 @@ static enum os_result receive_telnet(struct wire *wire, struct serial_port *port
 {
     if (!wire->held) {
         wire->receives++;
-        const struct os_piece block = {wire->block, WIRE_BLOCK};
+        const struct serial_piece block = {wire->block, WIRE_BLOCK};
         enum os_result result = os_receive(peer, &block, 1, &wire->held);
         wire->held_at = 0;
         if (result != OS_DONE)
@@ -214,7 +212,7 @@ static enum os_result receive_telnet(struct wire *wire, struct serial_port *port
 }
 
 /* SIZE bytes have been received into the pieces. */
-static void count_pieces(struct wire *wire, const struct os_piece *pieces, size_t count,
+static void count_pieces(struct wire *wire, const struct serial_piece *pieces, size_t count,
                          size_t size)
 {
     for (size_t i = 0; i < count && size; i++) {
@@ -228,16 +226,13 @@ static void count_pieces(struct wire *wire, const struct os_piece *pieces, size_
 static enum os_result receive_raw(struct wire *wire, struct serial_port *port, os_socket peer,
                                   uint64_t now)
 {
-    struct serial_piece places[SERIAL_PIECES];
-    struct os_piece pieces[OS_PIECES];
+    struct serial_piece pieces[SERIAL_PIECES];
     size_t received = 0;
     size_t room = serial_room(port);
-    size_t count = serial_space(port, places);
+    size_t count = serial_space(port, pieces);
     bool straight = count > 0;
-    for (size_t i = 0; i < count; i++)
-        pieces[i] = (struct os_piece){places[i].bytes, places[i].size};
     if (!straight)
-        pieces[count++] = (struct os_piece){wire->block, room < WIRE_BLOCK ? room : WIRE_BLOCK};
+        pieces[count++] = (struct serial_piece){wire->block, room < WIRE_BLOCK ? room : WIRE_BLOCK};
     wire->receives++;
     enum os_result result = os_receive(peer, pieces, count, &received);
     count_pieces(wire, pieces, count, received);

@@ -84,9 +84,9 @@ static inline long sockets_send(os_socket s, const uint8_t *bytes, size_t size)
     return send(SOCKETS_RAW(s), bytes, size, MSG_NOSIGNAL);
 }
 
-static inline long sockets_receive(os_socket s, const struct os_piece *pieces, size_t count)
+static inline long sockets_receive(os_socket s, const struct serial_piece *pieces, size_t count)
 {
-    struct iovec list[OS_PIECES];
+    struct iovec list[SERIAL_PIECES];
     if (count == 1) /* the shorter way */
         return recv(SOCKETS_RAW(s), pieces->bytes, pieces->size, 0);
     for (size_t i = 0; i < count; i++)

@@ -101,9 +101,9 @@ static inline long sockets_send(os_socket s, const uint8_t *bytes, size_t size)
     return send(SOCKETS_RAW(s), (const char *)bytes, size > 0x100000 ? 0x100000 : (int)size, 0);
 }
 
-static inline long sockets_receive(os_socket s, const struct os_piece *pieces, size_t count)
+static inline long sockets_receive(os_socket s, const struct serial_piece *pieces, size_t count)
 {
-    WSABUF list[OS_PIECES];
+    WSABUF list[SERIAL_PIECES];
     DWORD received = 0;
     DWORD flags = 0;
     for (size_t i = 0; i < count; i++)
