@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "error.h"
+
 static void begin_read(struct overlapped *o, enum overlapped_state what, DWORD size);
 
 static DWORD way_result(struct overlapped *o, struct overlapped_way *way, DWORD *size)
@@ -107,7 +109,7 @@ static int continue_write(struct overlapped *o)
         GetLastError() == ERROR_IO_PENDING)
         return 0;
     o->out.pending = false;
-    return uv_translate_sys_error((int)GetLastError());
+    return last_error();
 }
 
 int overlapped_send(struct overlapped *o, const uint8_t *bytes, size_t size)

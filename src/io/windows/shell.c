@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "../opener.h"
+#include "error.h"
 #include "text.h"
 #include "waiter.h"
 
@@ -83,13 +84,6 @@ static void close_files(HANDLE files[STANDARD_FILES])
 }
 
 /* ---- the process ---- */
-
-/* Why a call of the system failed, as a libuv error: never 0. */
-static int last_error(void)
-{
-    DWORD error = GetLastError();
-    return uv_translate_sys_error((int)(error ? error : ERROR_GEN_FAILURE));
-}
 
 /* The one place that writes a command line. /d: without the commands that the registry may set to
  * be run by every cmd.exe. /s: it takes away these two quotes and nothing else. */

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "error.h"
+
 static void CALLBACK on_signalled(void *context, BOOLEAN timed_out)
 {
     struct waiter *waiter = context;
@@ -23,7 +25,7 @@ static int begin(struct waiter *waiter, ULONG how)
     if (RegisterWaitForSingleObject(&waiter->wait, waiter->event, on_signalled, waiter, INFINITE,
                                     WT_EXECUTEINWAITTHREAD | how))
         return 0;
-    return uv_translate_sys_error((int)GetLastError());
+    return last_error();
 }
 
 int waiter_init(uv_loop_t *loop, struct waiter *waiter, void (*ready)(struct waiter *waiter),
@@ -34,7 +36,7 @@ int waiter_init(uv_loop_t *loop, struct waiter *waiter, void (*ready)(struct wai
     waiter->ready = ready;
     waiter->event = CreateEventW(NULL, FALSE, FALSE, NULL);
     if (!waiter->event)
-        return uv_translate_sys_error((int)GetLastError());
+        return last_error();
     int rc = begin(waiter, 0);
     if (rc < 0) {
         CloseHandle(waiter->event);
