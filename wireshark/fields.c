@@ -389,7 +389,7 @@ static void open_structure(struct shower *shower, const struct kd_part *part, pr
 /* A field of one structure that is a structure itself: its fields go below it. */
 static void enter_parent(struct shower *shower, const struct kd_part *part)
 {
-    const struct kd_structure *outer = kd_structure_by_name("ContextAmd64");
+    const struct kd_structure *outer = kd_structure_at(KD_NUMBER_ContextAmd64);
     if (!outer)
         return;
     if (shower->structure != outer) {

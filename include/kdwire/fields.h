@@ -983,6 +983,10 @@
 #define KD_STRUCTURES(X)         KD_STRUCTURES_WITH(KD_STRUCTURE_ALONE, X)
 #define KD_STRUCTURE_ALONE(X, s) X(s)
 
+/* Their numbers, as kd_structure_at takes them: KD_NUMBER_PacketHeader and so on. */
+#define KD_STRUCTURE_NUMBER(s) KD_NUMBER_##s,
+enum { KD_STRUCTURES(KD_STRUCTURE_NUMBER) KD_STRUCTURE_COUNT };
+
 /* Every field of every structure: F(structure, field, ...). */
 #define KD_STRUCTURE_MAP(F)       KD_STRUCTURES_WITH(KD_STRUCTURE_FIELDS, F)
 #define KD_STRUCTURE_FIELDS(F, s) KD_FIELDS_##s(F, s)

@@ -5,13 +5,8 @@
 
 #include <string.h>
 
-enum {
-#define NUMBER(structure) NUMBER_##structure,
-    KD_STRUCTURES(NUMBER)
-};
-
 /* A walk asks for several: by number, since a search by name costs more than the rest of it. */
-#define structure_of(name) kd_structure_at(NUMBER_##name)
+#define structure_of(name) kd_structure_at(KD_NUMBER_##name)
 
 /* ApiNumber and NewState are the first four bytes of every known body. */
 static uint32_t message_api(const struct kd_item *item)

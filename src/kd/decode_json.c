@@ -228,7 +228,7 @@ static void enter_structure(struct json *json, const struct kd_part *part)
         }
         json->comma = false;
         json->array = part->array;
-        json->structure = part->parent ? kd_structure_by_name("ContextAmd64") : part->structure;
+        json->structure = part->parent ? kd_structure_at(KD_NUMBER_ContextAmd64) : part->structure;
         json->index = part->index;
     }
     if (part->parent && !json->parent) {

@@ -297,11 +297,6 @@ KD_STRUCTURES(FIELD_TABLE)
     };
 KD_STRUCTURES(STRUCTURE_EXTENT)
 
-enum {
-#define STRUCTURE_INDEX(s) INDEX_##s,
-    KD_STRUCTURES(STRUCTURE_INDEX) STRUCTURE_COUNT,
-};
-
 static const struct kd_structure structures[] = {
 #define STRUCTURE(s)                                                                               \
     {#s, sizeof(union extent_##s), sizeof(fields_##s) / sizeof(fields_##s[0]), fields_##s},
@@ -316,8 +311,8 @@ static const struct kd_api_info apis[API_COUNT] = {
 #define API_INFO(name, value, request, reply, request_data, reply_data, replies)                   \
     {(value),                                                                                      \
      #name,                                                                                        \
-     &structures[INDEX_##request],                                                                 \
-     &structures[INDEX_##reply],                                                                   \
+     &structures[KD_NUMBER_##request],                                                             \
+     &structures[KD_NUMBER_##reply],                                                               \
      KD_DATA_##request_data,                                                                       \
      KD_DATA_##reply_data,                                                                         \
      (replies)},
@@ -395,17 +390,17 @@ const char *kd_message_name(uint16_t packet_type, uint32_t api)
 
 size_t kd_structure_count(void)
 {
-    return STRUCTURE_COUNT;
+    return KD_STRUCTURE_COUNT;
 }
 
 const struct kd_structure *kd_structure_at(size_t index)
 {
-    return index < STRUCTURE_COUNT ? &structures[index] : NULL;
+    return index < KD_STRUCTURE_COUNT ? &structures[index] : NULL;
 }
 
 const struct kd_structure *kd_structure_by_name(const char *name)
 {
-    for (size_t i = 0; i < STRUCTURE_COUNT; i++) {
+    for (size_t i = 0; i < KD_STRUCTURE_COUNT; i++) {
         if (same_name(structures[i].name, name))
             return &structures[i];
     }
