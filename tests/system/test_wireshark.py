@@ -2,6 +2,8 @@
 """The Wireshark plugin through tshark: a real WinDbg session over KDNET, the same session in every
 other form KD comes in, our own recording against its golden file, damage, keys, taps."""
 import gzip
+import hashlib
+import hmac
 import json
 import random
 import re
@@ -684,15 +686,21 @@ def lua(base):
     return Tshark(home, plugin=None, lua=script)
 
 
+def said_by_both(frames):
+    """The fields of each KD packet, then those of each KDNET datagram; the plugin alone links them
+    and has warnings about links."""
+    return [{k: v for k, v in fields.items() if "expert" not in k and k != "kdnet.session_in"}
+            for fields in packets_of(frames) + [flatten(kdnet or {}) for _, kdnet in frames]]
+
+
 def assert_same_fields(tshark, lua, path, *options):
-    """Field by field; the plugin alone links packets and has warnings about links."""
-    plugin = packets_of(tshark.layers(path, *options, passes=None))
-    script = packets_of(lua.layers(path, *options, passes=None))
-    plugin = [{k: v for k, v in p.items() if "expert" not in k} for p in plugin]
-    script = [{k: v for k, v in p.items() if "expert" not in k} for p in script]
-    assert len(plugin) == len(script) and len(plugin) > 0
-    for number, (ours, theirs) in enumerate(zip(plugin, script)):
+    """Returns what the plugin shows."""
+    plugin, script = (one.layers(path, *options, passes=None) for one in (tshark, lua))
+    assert packets_of(plugin)
+    for number, (ours, theirs) in enumerate(zip(said_by_both(plugin), said_by_both(script),
+                                                strict=True)):
         assert theirs == ours, number
+    return plugin
 
 
 @pytest.mark.parametrize("name", OWN_NAMES)
@@ -725,3 +733,91 @@ def test_lua_says_that_it_cannot_decrypt(lua, real):
     message, authentic = lua.columns(real, "_ws.expert.message", "kdnet.authentic",
                                      options=[*KEY_OPTION, "-c", "1"])
     assert "no cipher" in message[0] or authentic in (["1"], ["True"])
+
+
+# What the Lua script asks of the module luagcrypt, where Wireshark's own Lua has no cipher (before
+# 4.6) and Debian has no such package.
+LUAGCRYPT = """
+package.preload.luagcrypt = function()
+    local function hex(text)
+        return (text:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+    end
+    local Cipher = {}
+    Cipher.__index = Cipher
+    function Cipher:setkey(key) self.key = hex(key) end
+    function Cipher:setiv(vector) self.vector = hex(vector) end
+    function Cipher:decrypt(text)
+        local name = os.tmpname()
+        local file = assert(io.open(name, "wb"))
+        file:write(text)
+        file:close()
+        local pipe = assert(io.popen("openssl enc -d -aes-256-cbc -nopad -K " .. self.key ..
+                                     " -iv " .. self.vector .. " -in " .. name))
+        local plain = pipe:read("*a")
+        pipe:close()
+        os.remove(name)
+        return plain
+    end
+    return {CIPHER_AES256 = 9, CIPHER_MODE_CBC = 3,
+            Cipher = function() return setmetatable({}, Cipher) end}
+end
+"""
+
+
+@pytest.fixture(scope="module")
+def deciphering_lua(base):
+    if not LUA:
+        pytest.skip("kdwire.lua is not built")
+    home = base / "deciphering-home"
+    home.mkdir()
+    script = home / "kdwire.lua"
+    script.write_text(LUAGCRYPT + LUA.read_text())
+    return Tshark(home, plugin=None, lua=script)
+
+
+MADE_KEY, MADE_KEY_BYTES = "1.2.3.4", struct.pack("<4Q", 1, 2, 3, 4)
+
+
+def datagram(payload, to_target, channel=1, key=MADE_KEY_BYTES, last=None):
+    """A KDNET datagram made without kdwire. LAST: of the data header, if not what is right."""
+    padding = -(8 + len(payload)) % 16
+    last = last if last is not None else to_target << 7 | padding
+    clear = b"MDBG" + bytes([4, channel])
+    plain = bytes(6) + b"\1" + bytes([last]) + payload + bytes(padding)
+    tag = hmac.digest(bytes(b ^ 0xFF for b in MADE_KEY_BYTES), clear + plain, "sha256")[:16]
+    secret = subprocess.run(["openssl", "enc", "-e", "-aes-256-cbc", "-nopad", "-K", key.hex(),
+                             "-iv", tag.hex()], input=plain, capture_output=True, check=True).stdout
+    return udp(clear + secret + tag, to_target), 0
+
+
+def authentic(frames):
+    return sum(kdnet["kdnet.authentic"] in ("1", "True") for _, kdnet in frames)
+
+
+def test_lua_agrees_on_the_datagrams_of_a_real_session(tshark, deciphering_lua, real):
+    """Pokes, a response, the connection check and KD packets."""
+    options = [*KEY_OPTION, "-c", "20"]
+    assert authentic(assert_same_fields(tshark, deciphering_lua, real, *options)) == 20
+
+
+def test_lua_agrees_on_control_payloads(tshark, deciphering_lua, tmp_path):
+    """Of every kind, of sizes that they do not have, with padding that cannot be; and only what the
+    debugger sends begins a session."""
+    def filled(size, first=1, kind=1):
+        return bytes([first, kind]) + bytes(i * 7 % 251 for i in range(size - 2))
+    response, reflected = filled(322, kind=2), filled(322, kind=2)[:-1] + b"\xff"
+    session, no_session = (hashlib.sha256(MADE_KEY_BYTES + one).digest()
+                           for one in (response, reflected))
+    talk = manipulate(VERSION, 0x80800000)[:-1]
+    path = pcapng(tmp_path / "datagrams.pcapng", LINK_RAW_IP, [
+        datagram(filled(344), False), datagram(filled(34), False), datagram(filled(35), False),
+        datagram(filled(344, first=2), False), datagram(filled(322), False),
+        datagram(filled(344, kind=2), True), datagram(filled(33, kind=3), True),
+        datagram(b"\1", True), datagram(b"", False), datagram(filled(34), False, last=0x76),
+        datagram(filled(8), False, last=0x0F), datagram(b"", False, last=0x09),
+        datagram(response, True), datagram(reflected, False),
+        datagram(bytes(8) + b"\1\2\xa8\xc0", False, 0, session),
+        datagram(talk, True, 0, session), datagram(talk, True, 0, no_session),
+        datagram(talk, True, 0, session, last=0xF0)])
+    options = ["-o", f"kdnet.key:{MADE_KEY}"]
+    assert authentic(assert_same_fields(tshark, deciphering_lua, path, *options)) == 15

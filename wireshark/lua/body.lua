@@ -1037,15 +1037,23 @@ end
 -- ---- KDNET datagrams ----
 
 local session_keys, opened -- {key =, control =}; by frame, what opened it
+local DATA_HEADER = 8 -- sequence number; direction and length of the padding
 
 function kdnet.init()
     session_keys, opened = {}, {}
 end
 
+-- The last byte of the data header: how much padding, and whether the debugger sent it.
+local function padding_and_sender(plain)
+    local last = plain:byte(DATA_HEADER)
+    return last % 16, last >= 128
+end
+
 local function open_with(key, control, clear, text, tag)
     local plain = decrypt(key, tag, text)
     local want = hmac(xor_all(control, 0xff), clear .. plain)
-    return want:sub(1, 16) == tag and plain or nil
+    local fits = padding_and_sender(plain) <= #plain - DATA_HEADER
+    return want:sub(1, 16) == tag and fits and plain or nil
 end
 
 local function open_datagram(raw, channel)
@@ -1066,9 +1074,9 @@ end
 
 local function learn_response(frame)
     local plain = frame.plain
-    local pad = plain:byte(8) % 128
-    local payload = plain:sub(9, #plain - pad)
-    if #payload ~= 322 or payload:sub(1, 2) ~= "\1\2" then return end
+    local pad, from_debugger = padding_and_sender(plain)
+    local payload = plain:sub(DATA_HEADER + 1, #plain - pad)
+    if not from_debugger or #payload ~= 322 or payload:sub(1, 2) ~= "\1\2" then return end
     local key = sha256(frame.control .. payload)
     for _, known in ipairs(session_keys) do
         if known.key == key then return end
@@ -1096,9 +1104,8 @@ end
 
 local function show_plain(frame, pinfo, own, root, channel)
     local plain = ByteArray.new(frame.plain, true):tvb("Decrypted KDNET")
-    local last = plain(7, 1):uint()
-    local pad, from_debugger = last % 128, last >= 128
-    local size = plain:len() - 8 - pad
+    local pad, from_debugger = padding_and_sender(frame.plain)
+    local size = plain:len() - DATA_HEADER - pad
     own:add(net.sequence, plain(0, 7), plain(0, 7):uint64())
     own:add(net.direction, plain(7, 1), from_debugger and 1 or 0)
     own:add(net.pad_size, plain(7, 1), pad)
