@@ -495,6 +495,6 @@ void kd_fields_add(proto_tree *tree, tvbuff_t *tvb, int offset, const struct kd_
         return;
     }
     shower.names = kd_fields_have_virtual_addresses(item, message);
-    kd_decode_walk(record->past->decode, (enum kd_direction)record->direction, item, visit,
+    kd_decode_walk(kd_record_past(record)->decode, kd_record_direction(record), item, visit,
                    &shower);
 }

@@ -25,17 +25,6 @@ extern int proto_kd;
 
 /* ---- sessions (session.c). All memory lives as long as the capture file is open. ---- */
 
-/* A request and what came of it. Frame 0 = not seen. */
-struct kd_transaction {
-    guint32 request_frame, reply_frame;
-    nstime_t request_time, reply_time;
-};
-
-/* A data packet and its acknowledgement. */
-struct kd_delivery {
-    guint32 data_frame, ack_frame;
-};
-
 /* From a state change to the continue that ends it, to the next stop. */
 struct kd_stop {
     guint32 stop_frame, go_frame, next_frame;
@@ -52,22 +41,44 @@ struct kd_past {
     guint32 modules_seen; /* of the session's module events */
 };
 
-/* What the first pass learnt of one packet; the same on every later look at it. There is one of
- * each packet of a file, so its size counts. */
-struct kd_record {
-    guint32 frame;
-    guint8 direction; /* enum kd_direction */
-    bool is_reply;
-    guint16 repeats; /* how many times in a row nothing new was said */
-    const struct kd_past *past;
-    struct kd_transaction *transaction; /* of a request or a reply, or NULL */
-    struct kd_stop *stop;               /* of a state change or a continue, or NULL */
-    struct kd_delivery *delivery;       /* of a data packet or an ACK, or NULL */
-    struct kd_delivery own_delivery;    /* a data packet sent for the first time: where that lies */
-    guint32 retransmission_of;          /* frame, 0 = none */
-    guint32 resend_of;                  /* a RESEND: the frame it asks for again */
-    guint32 unanswered;                 /* an earlier request that this packet gives up */
+/* What the first pass learnt of one packet; the same on every later look at it. */
+struct kd_record;
+
+enum kd_role {
+    KD_ROLE_NONE,
+    KD_ROLE_REQUEST,
+    KD_ROLE_REPLY,
+    KD_ROLE_STOP, /* a state change or a continue */
 };
+
+/* What few packets have. All zeros: nothing of it. */
+struct kd_rarity {
+    const struct kd_record *first; /* a retransmission: the first sending; or NULL */
+    guint32 retransmission_of;     /* its frame, 0 = none */
+    guint32 resend_of;             /* a RESEND: the frame it asks for again */
+    guint32 unanswered;            /* an earlier request that this packet gives up */
+    guint32 repeats;               /* how many times in a row nothing new was said */
+    guint32 delivery;              /* see kd_record_delivery_frame */
+};
+
+enum kd_direction kd_record_direction(const struct kd_record *record);
+const struct kd_past *kd_record_past(const struct kd_record *record);
+const struct kd_rarity *kd_record_rarity(const struct kd_record *record);
+
+/* What a packet belongs to; a retransmission to what its first sending does. */
+enum kd_role kd_record_role(const struct kd_record *record);
+
+/* The frame of a request's reply; 0 = none, or it is no request. */
+guint32 kd_record_reply_frame(const struct kd_record *record);
+
+/* The frame of a data packet's ACK, or of the data packet that an ACK is for; 0 = none. */
+guint32 kd_record_delivery_frame(const struct kd_record *record);
+
+/* The stop that a state change begins or a continue ends; NULL: it is neither. */
+const struct kd_stop *kd_record_stop(const struct kd_record *record);
+
+/* The request that a reply answers, and how long that took; false: it answers none. */
+bool kd_record_response(const struct kd_record *record, guint32 *request_frame, nstime_t *time);
 
 enum {
     /* So many retransmissions and RESENDs without anything new are worth a warning: a debugger that

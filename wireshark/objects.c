@@ -90,7 +90,7 @@ static struct object *new_object(export_object_list_t *list, enum object_kind ki
         object = object_at(objects->len - 1);
     }
     object->kind = kind;
-    object->session = given->record->past->session;
+    object->session = kd_record_past(given->record)->session;
     object->base = 0;
     object->entry->pkt_num = frame;
     g_free(object->entry->hostname);
@@ -191,7 +191,7 @@ static void add_memory(export_object_list_t *list, const struct kd_tap *given, g
         return;
     for (guint i = 0; i < objects->len; i++) {
         struct object *object = object_at(i);
-        if (object->kind != kind || object->session != given->record->past->session ||
+        if (object->kind != kind || object->session != kd_record_past(given->record)->session ||
             !touches(object, address, size))
             continue;
         if (!home) {
@@ -228,7 +228,7 @@ static void add_text(export_object_list_t *list, const struct kd_tap *given, gui
     const struct kd_item *item = given->item;
     if (item->body_size <= KD_DEBUG_IO_SIZE)
         return;
-    struct object *object = find_object(OBJECT_TEXT, given->record->past->session, 0);
+    struct object *object = find_object(OBJECT_TEXT, kd_record_past(given->record)->session, 0);
     if (!object) {
         object = new_object(list, OBJECT_TEXT, given, frame, "text/plain");
         rename_object(object, g_strdup("debug-output.txt"));
@@ -276,7 +276,7 @@ static void open_file(const struct kd_tap *given)
     }
     if (!asked_name || KD_GET(item->body, FileIo, Status) >= 0x80000000u)
         return;
-    struct open_file file = {.session = given->record->past->session,
+    struct open_file file = {.session = kd_record_past(given->record)->session,
                              .handle = KD_GET(item->body, CreateFile, Handle)};
     struct open_file *known = find_file(file.session, file.handle);
     if (known) {
@@ -298,9 +298,10 @@ static void add_file_piece(export_object_list_t *list, const struct kd_tap *give
     const struct kd_item *item = given->item;
     if (item->body_size <= KD_FILE_IO_SIZE)
         return;
-    struct object *object = find_object(OBJECT_FILE, given->record->past->session, handle);
+    struct object *object =
+        find_object(OBJECT_FILE, kd_record_past(given->record)->session, handle);
     if (!object) {
-        const struct open_file *file = find_file(given->record->past->session, handle);
+        const struct open_file *file = find_file(kd_record_past(given->record)->session, handle);
         object = new_object(list, OBJECT_FILE, given, frame, "application/octet-stream");
         object->base = handle;
         rename_object(object,
@@ -313,7 +314,7 @@ static void read_file(export_object_list_t *list, const struct kd_tap *given, gu
 {
     const struct kd_item *item = given->item;
     guint64 handle = KD_GET(item->body, ReadFile, Handle);
-    struct open_file *file = find_file(given->record->past->session, handle);
+    struct open_file *file = find_file(kd_record_past(given->record)->session, handle);
     if (!given->message.reply) {
         if (file)
             file->offset = KD_GET(item->body, ReadFile, Offset);
@@ -353,7 +354,7 @@ static tap_packet_status object_packet(void *data, packet_info *pinfo, epan_diss
     (void)edt;
     (void)flags;
     if (given->item->kind != KD_ITEM_PACKET || given->item->faults ||
-        given->record->retransmission_of)
+        kd_record_rarity(given->record)->retransmission_of)
         return TAP_PACKET_DONT_REDRAW;
     if (!objects) {
         objects = g_array_new(FALSE, TRUE, sizeof(struct object));

@@ -300,7 +300,7 @@ static struct kd_record *record_of(struct source *source, enum kd_direction dire
     guint32 index = next_index(source);
     bool again = PINFO_FD_VISITED(pinfo) != 0;
     struct kd_record *record = again ? kd_session_find(pinfo->num, index) : NULL;
-    kd_decode_message(record ? (enum kd_direction)record->direction : direction, item, message);
+    kd_decode_message(record ? kd_record_direction(record) : direction, item, message);
     if (record)
         return record;
     if (again)
@@ -339,11 +339,11 @@ static void add_info(packet_info *pinfo, const struct kd_record *record, const s
     caption.size = 0;
     caption.text[0] = 0;
     struct kd_sink sink = {add_text, &caption};
-    struct kd_decode_session decode = *record->past->decode;
+    struct kd_decode_session decode = *kd_record_past(record)->decode;
     decode.name_address = kd_fields_have_virtual_addresses(item, message) ? name_address : NULL;
     decode.name_context = (void *)(guintptr)record;
-    kd_decode_caption(&decode, (enum kd_direction)record->direction, item, &sink);
-    if (record->retransmission_of)
+    kd_decode_caption(&decode, kd_record_direction(record), item, &sink);
+    if (kd_record_rarity(record)->retransmission_of)
         add_text(&caption, " [again]", 8);
     col_append_sep_str(pinfo->cinfo, COL_INFO, "; ", caption.text);
 }
@@ -375,46 +375,46 @@ static void add_frame(proto_tree *tree, tvbuff_t *tvb, unsigned link, guint32 fr
         proto_item_set_generated(proto_tree_add_uint(tree, link_hf[link], tvb, 0, 0, frame));
 }
 
+static void add_duration(proto_tree *tree, tvbuff_t *tvb, unsigned link, const nstime_t *duration)
+{
+    proto_item_set_generated(proto_tree_add_time(tree, link_hf[link], tvb, 0, 0, duration));
+}
+
 static void add_time(proto_tree *tree, tvbuff_t *tvb, unsigned link, const nstime_t *from,
                      const nstime_t *to)
 {
     nstime_t delta;
     nstime_delta(&delta, to, from);
-    proto_item_set_generated(proto_tree_add_time(tree, link_hf[link], tvb, 0, 0, &delta));
+    add_duration(tree, tvb, link, &delta);
 }
 
 static void add_transaction(proto_tree *tree, tvbuff_t *tvb, const struct kd_record *record)
 {
-    const struct kd_transaction *transaction = record->transaction;
-    if (!transaction)
+    guint32 request_frame;
+    nstime_t time;
+    add_frame(tree, tvb, LINK_REPLY_IN, kd_record_reply_frame(record));
+    if (!kd_record_response(record, &request_frame, &time))
         return;
-    if (!record->is_reply) {
-        add_frame(tree, tvb, LINK_REPLY_IN, transaction->reply_frame);
-        return;
-    }
-    add_frame(tree, tvb, LINK_REQUEST_IN, transaction->request_frame);
-    add_time(tree, tvb, LINK_RESPONSE_TIME, &transaction->request_time, &transaction->reply_time);
+    add_frame(tree, tvb, LINK_REQUEST_IN, request_frame);
+    add_duration(tree, tvb, LINK_RESPONSE_TIME, &time);
 }
 
 static void add_delivery(proto_tree *tree, tvbuff_t *tvb, const struct kd_record *record,
                          const struct kd_item *item)
 {
-    if (!record->delivery)
-        return;
-    if (item->header.leader == KD_LEADER_DATA)
-        add_frame(tree, tvb, LINK_ACKNOWLEDGED_IN, record->delivery->ack_frame);
-    else
-        add_frame(tree, tvb, LINK_ACKNOWLEDGES, record->delivery->data_frame);
+    unsigned link =
+        item->header.leader == KD_LEADER_DATA ? LINK_ACKNOWLEDGED_IN : LINK_ACKNOWLEDGES;
+    add_frame(tree, tvb, link, kd_record_delivery_frame(record));
 }
 
 static void add_stop(proto_tree *tree, tvbuff_t *tvb, const struct kd_record *record,
                      const struct kd_item *item)
 {
-    const struct kd_stop *stop = record->stop;
+    const struct kd_stop *stop = kd_record_stop(record);
     if (!stop)
         return;
     if (item->header.type == KD_PACKET_STATE_CHANGE64) {
-        if (stop->before && !record->retransmission_of)
+        if (stop->before && !kd_record_rarity(record)->retransmission_of)
             add_time(tree, tvb, LINK_RUN_TIME, &stop->before->go_time, &stop->before->next_time);
         add_frame(tree, tvb, LINK_CONTINUED_IN, stop->go_frame);
     } else {
@@ -433,11 +433,13 @@ static void add_string(proto_tree *tree, tvbuff_t *tvb, unsigned link, const cha
 static void add_links(proto_tree *tree, tvbuff_t *tvb, const struct kd_record *record,
                       const struct kd_item *item, const struct kd_message *message)
 {
-    proto_item_set_generated(
-        proto_tree_add_uint(tree, link_hf[LINK_DIRECTION], tvb, 0, 0, (guint32)record->direction));
-    if (record->past->session)
-        proto_item_set_generated(proto_tree_add_uint(tree, link_hf[LINK_STREAM], tvb, 0, 0,
-                                                     kd_session_number(record->past->session)));
+    const struct kd_session *session = kd_record_past(record)->session;
+    const struct kd_rarity *rarity = kd_record_rarity(record);
+    proto_item_set_generated(proto_tree_add_uint(tree, link_hf[LINK_DIRECTION], tvb, 0, 0,
+                                                 (guint32)kd_record_direction(record)));
+    if (session)
+        proto_item_set_generated(
+            proto_tree_add_uint(tree, link_hf[LINK_STREAM], tvb, 0, 0, kd_session_number(session)));
     if (message->name)
         add_string(tree, tvb, LINK_MESSAGE, message->name);
     if (message->reply || message->has_reply)
@@ -445,9 +447,9 @@ static void add_links(proto_tree *tree, tvbuff_t *tvb, const struct kd_record *r
     add_transaction(tree, tvb, record);
     add_delivery(tree, tvb, record, item);
     add_stop(tree, tvb, record, item);
-    add_frame(tree, tvb, LINK_RETRANSMISSION_OF, record->retransmission_of);
-    add_frame(tree, tvb, LINK_RESEND_OF, record->resend_of);
-    add_frame(tree, tvb, LINK_UNANSWERED, record->unanswered);
+    add_frame(tree, tvb, LINK_RETRANSMISSION_OF, rarity->retransmission_of);
+    add_frame(tree, tvb, LINK_RESEND_OF, rarity->resend_of);
+    add_frame(tree, tvb, LINK_UNANSWERED, rarity->unanswered);
 }
 
 static void add_faults(packet_info *pinfo, proto_item *top, const struct kd_item *item)
@@ -476,7 +478,7 @@ static bool is_restart(const struct kd_item *item)
 
 static bool is_refusal(const struct kd_record *record, const struct kd_item *item)
 {
-    if (item->header.leader != KD_LEADER_DATA || !record->is_reply)
+    if (item->header.leader != KD_LEADER_DATA || kd_record_role(record) != KD_ROLE_REPLY)
         return false;
     if (item->header.type == KD_PACKET_STATE_MANIPULATE)
         return item->body_size >= KD_MANIPULATE_SIZE &&
@@ -488,7 +490,7 @@ static bool is_refusal(const struct kd_record *record, const struct kd_item *ite
 static void add_experts(packet_info *pinfo, proto_item *top, const struct kd_record *record,
                         const struct kd_item *item)
 {
-    const struct kd_transaction *transaction = record->transaction;
+    const struct kd_rarity *rarity = kd_record_rarity(record);
     if (item->kind == KD_ITEM_JUNK)
         expert_add_info(pinfo, top, &expert_of[EXPERT_JUNK]);
     if (item->kind == KD_ITEM_BREAK_IN)
@@ -498,13 +500,14 @@ static void add_experts(packet_info *pinfo, proto_item *top, const struct kd_rec
     add_faults(pinfo, top, item);
     if (item->header.leader == KD_LEADER_CONTROL && item->header.type == KD_PACKET_RESET)
         expert_add_info(pinfo, top, &expert_of[EXPERT_RESET]);
-    if (record->retransmission_of)
+    if (rarity->retransmission_of)
         expert_add_info(pinfo, top, &expert_of[EXPERT_RETRANSMISSION]);
-    if (record->unanswered)
+    if (rarity->unanswered)
         expert_add_info(pinfo, top, &expert_of[EXPERT_UNANSWERED]);
-    if (record->repeats >= KD_STORM)
+    if (rarity->repeats >= KD_STORM)
         expert_add_info(pinfo, top, &expert_of[EXPERT_STORM]);
-    if (transaction && !record->is_reply && !transaction->reply_frame && PINFO_FD_VISITED(pinfo))
+    if (PINFO_FD_VISITED(pinfo) && kd_record_role(record) == KD_ROLE_REQUEST &&
+        !kd_record_reply_frame(record))
         expert_add_info(pinfo, top, &expert_of[EXPERT_NO_REPLY]);
     if (is_refusal(record, item))
         expert_add_info(pinfo, top, &expert_of[EXPERT_REFUSED]);
@@ -516,7 +519,7 @@ static void add_experts(packet_info *pinfo, proto_item *top, const struct kd_rec
 
 static void export_item(packet_info *pinfo, tvbuff_t *tvb, const struct kd_record *record)
 {
-    enum kd_direction direction = (enum kd_direction)record->direction;
+    enum kd_direction direction = kd_record_direction(record);
     const exp_pdu_data_item_t direction_item = {kd_export_direction_size, kd_export_direction,
                                                 &direction};
     const exp_pdu_data_item_t *items[] = {&exp_pdu_data_src_ip,    &exp_pdu_data_dst_ip,
@@ -563,7 +566,7 @@ static void show_item(struct source *source, tvbuff_t *tvb, int offset, const st
         direction = direction_of(source->conversation, pinfo, source->records, item);
     struct kd_message message;
     struct kd_record *record = record_of(source, direction, item, &message);
-    name_ends(pinfo, (enum kd_direction)record->direction);
+    name_ends(pinfo, kd_record_direction(record));
     add_info(pinfo, record, item, &message);
     proto_item *top =
         proto_tree_add_item(source->tree, proto_kd, tvb, offset, (int)item->raw_size, ENC_NA);

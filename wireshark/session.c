@@ -41,17 +41,16 @@ struct module_event {
 
 /* A sender's last data packet. */
 struct sent {
-    bool valid, acknowledged, reset_since;
+    struct kd_record *record; /* NULL: it sent none */
+    bool acknowledged, reset_since;
     struct kd_header header;
-    guint32 frame;
-    struct kd_delivery *delivery;
-    struct kd_record *record;
 };
 
 struct pending {
     guint16 type; /* packet type; 0 = nothing pending */
     guint32 api;
-    struct kd_transaction *transaction;
+    struct kd_record *record; /* of the request */
+    nstime_t time;
 };
 
 enum {
@@ -62,13 +61,13 @@ enum {
 struct kd_session {
     guint32 number;
     const struct kd_decode_session *decode;
-    GArray *modules;            /* struct module_event */
-    GTree *module_order;        /* their struct module_key, by base and then by time */
-    const struct kd_past *past; /* of the packet before, or NULL */
+    GArray *modules;     /* struct module_event */
+    GTree *module_order; /* their struct module_key, by base and then by time */
+    guint32 past;        /* of the packet before; 0 = it is the first */
     struct sent sent[2];
     struct pending pending[PENDING_MAX];
-    struct kd_stop *stop;
-    guint16 repeats;
+    guint32 stop; /* the last one */
+    guint32 repeats;
 };
 
 struct module_key {
@@ -110,68 +109,197 @@ struct kd_session *kd_session_new(guint32 number)
     return session;
 }
 
-struct kd_record *kd_session_unknown(packet_info *pinfo, enum kd_direction direction)
+/* ---- pools ---- */
+
+/*
+ * Items of one size that never move. A file has many, and what it costs to keep them is mostly the
+ * memory that is touched: pages of items need no allocator's header for each, and a number of 32
+ * bits says which item is meant. Numbers begin at 1; 0 = none.
+ */
+struct pool {
+    size_t item_size;
+    guint32 count;
+    wmem_array_t *pages; /* guint8 *, PAGE_ITEMS items at each */
+};
+
+enum {
+    PAGE_ITEMS = 256, /* records: 4 KiB */
+};
+
+/* What a reply answers, and the time between; no nstime_t, which would take half as much again. */
+struct response {
+    guint32 request_frame;
+    gint32 nanoseconds;
+    gint64 seconds;
+};
+
+/*
+ * What is known of a packet. There is one for each of a file, so its size counts:
+ *
+ *   role     | link
+ *   ---------+----------------------------------------------
+ *   request  | frame of the reply, or 0
+ *   reply    | number of its struct response, or 0
+ *   stop     | number of its struct kd_stop
+ *
+ * A retransmission has none of its own: that of its first sending counts, also when it comes later.
+ */
+struct kd_record {
+    guint32 frame;
+    guint32 link;
+    /* Frame of a data packet's ACK, or of the data packet that an ACK is for. Of a rare record: the
+     * number of its struct kd_rarity, where that frame is then. */
+    guint32 delivery;
+    guint32 past : 27;     /* number of its struct kd_past */
+    guint32 direction : 2; /* enum kd_direction */
+    guint32 role : 2;      /* enum kd_role */
+    guint32 rare : 1;
+};
+
+enum {
+    PASTS_MAX = (1 << 27) - 1, /* what `past` has bits for */
+};
+
+/* Of this file. Records are in the order of the first pass, and so in that of the frames:
+ * Wireshark's own list per frame would cost more than the record. */
+static struct pool records = {.item_size = sizeof(struct kd_record)};
+static struct pool responses = {.item_size = sizeof(struct response)};
+static struct pool stops = {.item_size = sizeof(struct kd_stop)};
+static struct pool pasts = {.item_size = sizeof(struct kd_past)};
+static struct pool rarities = {.item_size = sizeof(struct kd_rarity)};
+
+void kd_session_forget(void)
 {
-    static const struct kd_decode_session nothing;
-    static const struct kd_past unknown = {.decode = &nothing};
-    struct kd_record *record = wmem_new0(pinfo->pool, struct kd_record);
-    record->direction = (guint8)direction;
-    record->past = &unknown;
-    return record;
+    static struct pool *const pools[] = {&records, &responses, &stops, &pasts, &rarities};
+    for (unsigned i = 0; i < G_N_ELEMENTS(pools); i++) {
+        pools[i]->count = 0;
+        pools[i]->pages = NULL; /* the memory went with the file */
+    }
+}
+
+static void *item_at(const struct pool *pool, guint32 number)
+{
+    guint32 index = number - 1;
+    guint8 **page = wmem_array_index(pool->pages, index / PAGE_ITEMS);
+    return *page + index % PAGE_ITEMS * pool->item_size;
+}
+
+/* A new item, all zeros; its number is the pool's count. */
+static void *new_item(struct pool *pool)
+{
+    if (!pool->pages)
+        pool->pages = wmem_array_new(wmem_file_scope(), sizeof(guint8 *));
+    if (pool->count % PAGE_ITEMS == 0) {
+        guint8 *page = wmem_alloc0(wmem_file_scope(), PAGE_ITEMS * pool->item_size);
+        wmem_array_append_one(pool->pages, page);
+    }
+    return item_at(pool, ++pool->count);
 }
 
 /* ---- records ---- */
 
-/*
- * All records of a file, in the order of the first pass, and so in that of the frames. Wireshark's
- * own list per frame would cost more than the record.
- */
-enum {
-    PAGE_RECORDS = 1024, /* records that are allocated together; they never move */
-};
-static wmem_array_t *pages; /* struct kd_record *, PAGE_RECORDS at each */
-static guint32 record_count;
-
-void kd_session_forget(void)
+struct kd_record *kd_session_unknown(packet_info *pinfo, enum kd_direction direction)
 {
-    pages = NULL; /* the memory went with the file */
-    record_count = 0;
-}
-
-static struct kd_record *record_at(guint32 index)
-{
-    struct kd_record **page = wmem_array_index(pages, index / PAGE_RECORDS);
-    return *page + index % PAGE_RECORDS;
-}
-
-static struct kd_record *new_record(guint32 frame)
-{
-    if (!pages)
-        pages = wmem_array_new(wmem_file_scope(), sizeof(struct kd_record *));
-    if (record_count % PAGE_RECORDS == 0) {
-        struct kd_record *page =
-            wmem_alloc_array(wmem_file_scope(), struct kd_record, PAGE_RECORDS);
-        wmem_array_append_one(pages, page);
-    }
-    struct kd_record *record = record_at(record_count++);
-    memset(record, 0, sizeof(*record));
-    record->frame = frame;
+    struct kd_record *record = wmem_new0(pinfo->pool, struct kd_record);
+    record->direction = direction;
     return record;
 }
 
 struct kd_record *kd_session_find(guint32 frame, guint32 index)
 {
-    guint32 low = 0, high = record_count;
+    guint32 low = 1, high = records.count + 1;
     while (low < high) { /* the first record of a frame that is not before FRAME */
         guint32 middle = low + (high - low) / 2;
-        if (record_at(middle)->frame < frame)
+        const struct kd_record *record = item_at(&records, middle);
+        if (record->frame < frame)
             low = middle + 1;
         else
             high = middle;
     }
-    if (index >= record_count - low || record_at(low + index)->frame != frame)
+    if (low > records.count || index > records.count - low)
         return NULL;
-    return record_at(low + index);
+    struct kd_record *record = item_at(&records, low + index);
+    return record->frame == frame ? record : NULL;
+}
+
+enum kd_direction kd_record_direction(const struct kd_record *record)
+{
+    return (enum kd_direction)record->direction;
+}
+
+const struct kd_past *kd_record_past(const struct kd_record *record)
+{
+    static const struct kd_decode_session nothing;
+    static const struct kd_past unknown = {.decode = &nothing};
+    return record->past ? item_at(&pasts, record->past) : &unknown;
+}
+
+static struct kd_rarity *rarity_of(const struct kd_record *rare)
+{
+    return item_at(&rarities, rare->delivery);
+}
+
+const struct kd_rarity *kd_record_rarity(const struct kd_record *record)
+{
+    static const struct kd_rarity none;
+    return record->rare ? rarity_of(record) : &none;
+}
+
+static struct kd_rarity *make_rare(struct kd_record *record)
+{
+    if (!record->rare) {
+        struct kd_rarity *rarity = new_item(&rarities);
+        rarity->delivery = record->delivery;
+        record->delivery = rarities.count;
+        record->rare = true;
+    }
+    return rarity_of(record);
+}
+
+/* RECORD, or the first sending of what it is a retransmission of. */
+static const struct kd_record *first_sending(const struct kd_record *record)
+{
+    const struct kd_rarity *rarity = kd_record_rarity(record);
+    return rarity->first ? rarity->first : record;
+}
+
+enum kd_role kd_record_role(const struct kd_record *record)
+{
+    return (enum kd_role)first_sending(record)->role;
+}
+
+guint32 kd_record_reply_frame(const struct kd_record *record)
+{
+    const struct kd_record *first = first_sending(record);
+    return first->role == KD_ROLE_REQUEST ? first->link : 0;
+}
+
+bool kd_record_response(const struct kd_record *record, guint32 *request_frame, nstime_t *time)
+{
+    const struct kd_record *first = first_sending(record);
+    if (first->role != KD_ROLE_REPLY || !first->link)
+        return false;
+    const struct response *response = item_at(&responses, first->link);
+    *request_frame = response->request_frame;
+    *time = (nstime_t){.secs = response->seconds, .nsecs = response->nanoseconds};
+    return true;
+}
+
+const struct kd_stop *kd_record_stop(const struct kd_record *record)
+{
+    const struct kd_record *first = first_sending(record);
+    return first->role == KD_ROLE_STOP ? item_at(&stops, first->link) : NULL;
+}
+
+guint32 kd_record_delivery_frame(const struct kd_record *record)
+{
+    const struct kd_record *first = first_sending(record);
+    return first->rare ? rarity_of(first)->delivery : first->delivery;
+}
+
+static void set_delivery(struct kd_record *record, guint32 frame)
+{
+    *(record->rare ? &rarity_of(record)->delivery : &record->delivery) = frame;
 }
 
 /* ---- modules ---- */
@@ -282,10 +410,11 @@ static void learn_entry_name(struct kd_session *session, const struct kd_item *i
 size_t kd_session_name_address(const struct kd_record *record, guint64 address, char *name,
                                size_t room)
 {
-    const struct kd_session *session = record->past->session;
+    const struct kd_past *past = kd_record_past(record);
+    const struct kd_session *session = past->session;
     if (!session)
         return 0;
-    guint32 count = MIN(record->past->modules_seen, session->modules->len);
+    guint32 count = MIN(past->modules_seen, session->modules->len);
     const struct module_event *module = module_at(session, address, count);
     if (!module)
         return 0;
@@ -313,7 +442,7 @@ static void give_up(struct pending *pending, struct kd_record *record)
 {
     if (!pending || !pending->type)
         return;
-    record->unanswered = pending->transaction->request_frame;
+    make_rare(record)->unanswered = pending->record->frame;
     pending->type = 0;
 }
 
@@ -321,72 +450,94 @@ static void add_request(struct kd_session *session, packet_info *pinfo, struct k
                         const struct kd_item *item, guint32 api)
 {
     struct pending *pending = pending_of(session, item->header.type);
-    struct kd_transaction *transaction = wmem_new0(wmem_file_scope(), struct kd_transaction);
-    transaction->request_frame = pinfo->num;
-    transaction->request_time = pinfo->abs_ts;
-    record->transaction = transaction;
+    record->role = KD_ROLE_REQUEST;
     give_up(pending, record);
     if (!pending)
         return;
     pending->type = item->header.type;
     pending->api = api;
-    pending->transaction = transaction;
+    pending->record = record;
+    pending->time = pinfo->abs_ts;
 }
 
 static void add_reply(struct kd_session *session, packet_info *pinfo, struct kd_record *record,
                       const struct kd_item *item, guint32 api)
 {
     struct pending *pending = pending_of(session, item->header.type);
-    record->is_reply = true;
+    record->role = KD_ROLE_REPLY;
     if (!pending || pending->type != item->header.type || pending->api != api)
         return;
+    nstime_t time;
+    nstime_delta(&time, &pinfo->abs_ts, &pending->time);
+    struct response *response = new_item(&responses);
+    response->request_frame = pending->record->frame;
+    response->seconds = time.secs;
+    response->nanoseconds = time.nsecs;
+    record->link = responses.count;
+    pending->record->link = record->frame;
     pending->type = 0;
-    record->transaction = pending->transaction;
-    record->transaction->reply_frame = pinfo->num;
-    record->transaction->reply_time = pinfo->abs_ts;
 }
 
 /* ---- stops ---- */
 
+static struct kd_stop *new_stop(struct kd_session *session)
+{
+    struct kd_stop *stop = new_item(&stops);
+    session->stop = stops.count;
+    return stop;
+}
+
+static void link_stop(struct kd_session *session, struct kd_record *record)
+{
+    record->role = KD_ROLE_STOP;
+    record->link = session->stop;
+}
+
 static void begin_stop(struct kd_session *session, packet_info *pinfo, struct kd_record *record)
 {
-    struct kd_stop *before = session->stop;
-    session->stop = wmem_new0(wmem_file_scope(), struct kd_stop);
+    struct kd_stop *before = session->stop ? item_at(&stops, session->stop) : NULL;
+    struct kd_stop *stop = new_stop(session);
     if (before && before->go_frame && !before->next_frame) {
         before->next_frame = pinfo->num;
         before->next_time = pinfo->abs_ts;
-        session->stop->before = before;
+        stop->before = before;
     }
-    session->stop->stop_frame = pinfo->num;
-    session->stop->stop_time = pinfo->abs_ts;
-    record->stop = session->stop;
+    stop->stop_frame = pinfo->num;
+    stop->stop_time = pinfo->abs_ts;
+    link_stop(session, record);
 }
 
 static void end_stop(struct kd_session *session, packet_info *pinfo, struct kd_record *record)
 {
     give_up(pending_of(session, KD_PACKET_STATE_MANIPULATE), record);
-    if (!session->stop) { /* the capture began inside a stop */
-        session->stop = wmem_new0(wmem_file_scope(), struct kd_stop);
+    /* there is none where the capture began inside a stop */
+    struct kd_stop *stop = session->stop ? item_at(&stops, session->stop) : new_stop(session);
+    if (!stop->go_frame) {
+        stop->go_frame = pinfo->num;
+        stop->go_time = pinfo->abs_ts;
     }
-    if (!session->stop->go_frame) {
-        session->stop->go_frame = pinfo->num;
-        session->stop->go_time = pinfo->abs_ts;
-    }
-    record->stop = session->stop;
+    link_stop(session, record);
 }
 
 /* ---- packets ---- */
 
 static void count_repeat(struct kd_session *session, struct kd_record *record)
 {
-    if (session->repeats < G_MAXUINT16)
-        session->repeats++;
-    record->repeats = session->repeats;
+    make_rare(record)->repeats = ++session->repeats;
 }
 
 static unsigned sender_of(enum kd_direction direction)
 {
     return direction == KD_TO_TARGET ? 0 : 1;
+}
+
+static void acknowledge(struct kd_session *session, struct kd_record *record, struct sent *sent)
+{
+    session->repeats = 0;
+    sent->acknowledged = true;
+    record->delivery = sent->record->frame;
+    if (!kd_record_delivery_frame(sent->record))
+        set_delivery(sent->record, record->frame);
 }
 
 static void add_control(struct kd_session *session, struct kd_record *record,
@@ -396,13 +547,13 @@ static void add_control(struct kd_session *session, struct kd_record *record,
     guint32 id = item->header.id;
     switch (item->header.type) {
     case KD_PACKET_ACKNOWLEDGE:
-        if (peer->valid && ((id ^ peer->header.id) & ~KD_ID_SYNC) == 0)
-            record->delivery = peer->delivery;
+        if (peer->record && ((id ^ peer->header.id) & ~KD_ID_SYNC) == 0)
+            acknowledge(session, record, peer);
         break;
     case KD_PACKET_RESEND:
         count_repeat(session, record);
-        if (peer->valid && !peer->acknowledged)
-            record->resend_of = peer->frame;
+        if (peer->record && !peer->acknowledged)
+            make_rare(record)->resend_of = peer->record->frame;
         break;
     case KD_PACKET_RESET:
         for (unsigned i = 0; i < 2; i++)
@@ -413,18 +564,9 @@ static void add_control(struct kd_session *session, struct kd_record *record,
     }
 }
 
-static void acknowledge(struct kd_session *session, packet_info *pinfo, struct kd_record *record,
-                        enum kd_direction direction)
-{
-    session->repeats = 0;
-    session->sent[!sender_of(direction)].acknowledged = true;
-    if (!record->delivery->ack_frame)
-        record->delivery->ack_frame = pinfo->num;
-}
-
 static bool is_retransmission(const struct sent *last, const struct kd_header *header)
 {
-    bool same = last->valid && last->header.type == header->type &&
+    bool same = last->record && last->header.type == header->type &&
                 last->header.byte_count == header->byte_count &&
                 last->header.checksum == header->checksum;
     /* On a byte stream ids alternate between two: an equal id is not enough. After a RESET the
@@ -435,11 +577,9 @@ static bool is_retransmission(const struct sent *last, const struct kd_header *h
 static void retransmit(struct kd_session *session, struct sent *last, struct kd_record *record,
                        const struct kd_item *item)
 {
-    record->retransmission_of = last->frame;
-    record->transaction = last->record->transaction;
-    record->is_reply = last->record->is_reply;
-    record->delivery = last->delivery;
-    record->stop = last->record->stop;
+    struct kd_rarity *rarity = make_rare(record);
+    rarity->first = last->record;
+    rarity->retransmission_of = last->record->frame;
     count_repeat(session, record);
     last->header.id = item->header.id;
     last->reset_since = false;
@@ -448,19 +588,13 @@ static void retransmit(struct kd_session *session, struct sent *last, struct kd_
 static void add_data(struct kd_session *session, packet_info *pinfo, struct kd_record *record,
                      const struct kd_item *item, const struct kd_message *message)
 {
-    struct sent *last = &session->sent[sender_of((enum kd_direction)record->direction)];
+    struct sent *last = &session->sent[sender_of(kd_record_direction(record))];
     if (is_retransmission(last, &item->header)) {
         retransmit(session, last, record, item);
         return;
     }
     session->repeats = 0;
-    record->delivery = &record->own_delivery;
-    record->delivery->data_frame = pinfo->num;
-    *last = (struct sent){.valid = true,
-                          .header = item->header,
-                          .frame = pinfo->num,
-                          .delivery = record->delivery,
-                          .record = record};
+    *last = (struct sent){.record = record, .header = item->header};
 
     if (message->reply)
         add_reply(session, pinfo, record, item, message->api);
@@ -488,44 +622,47 @@ static void learn(struct kd_session *session, enum kd_direction direction,
         session->decode = wmem_memdup(wmem_file_scope(), &decode, sizeof(decode));
 }
 
-static const struct kd_past *new_past(struct kd_session *session,
-                                      const struct kd_decode_session *decode, guint32 modules_seen)
+static guint32 new_past(struct kd_session *session, const struct kd_decode_session *decode,
+                        guint32 modules_seen)
 {
-    struct kd_past *past = wmem_new(wmem_file_scope(), struct kd_past);
+    if (pasts.count == PASTS_MAX)
+        return session->past;
+    struct kd_past *past = new_item(&pasts);
     past->session = session;
     past->decode = decode;
     past->modules_seen = modules_seen;
-    return past;
+    return pasts.count;
 }
 
-static const struct kd_past *past_of(struct kd_session *session)
+static guint32 past_of(struct kd_session *session)
 {
-    const struct kd_past *past = session->past;
+    const struct kd_past *past = session->past ? item_at(&pasts, session->past) : NULL;
     if (!past || past->decode != session->decode || past->modules_seen != session->modules->len)
-        session->past = past = new_past(session, session->decode, session->modules->len);
-    return past;
+        session->past = new_past(session, session->decode, session->modules->len);
+    return session->past;
 }
 
 struct kd_record *kd_session_add(struct kd_session *session, packet_info *pinfo,
                                  enum kd_direction direction, const struct kd_item *item,
                                  const struct kd_message *message)
 {
-    struct kd_record *record = new_record(pinfo->num);
-    record->direction = (guint8)direction;
+    struct kd_record *record = new_item(&records);
+    const struct kd_decode_session *decode = session->decode;
+    guint modules_seen = session->modules->len;
+    record->frame = pinfo->num;
+    record->direction = direction;
     record->past = past_of(session);
     if (item->kind == KD_ITEM_PACKET && !item->faults && item->raw_size >= KD_HEADER_SIZE) {
         if (item->header.leader == KD_LEADER_CONTROL)
             add_control(session, record, item, direction);
         else
             add_data(session, pinfo, record, item, message);
-        if (item->header.type == KD_PACKET_ACKNOWLEDGE && record->delivery)
-            acknowledge(session, pinfo, record, direction);
         if (message->reply || item->header.type == KD_PACKET_STATE_CHANGE64)
             learn(session, direction, item); /* nothing else teaches anything */
     }
     /* a load event names its own addresses; so does an unload event, by what was there before */
     guint count = session->modules->len;
-    if (count > record->past->modules_seen && module_event(session, count - 1)->size)
-        record->past = new_past(session, record->past->decode, count);
+    if (count > modules_seen && module_event(session, count - 1)->size)
+        record->past = new_past(session, decode, count);
     return record;
 }

@@ -141,8 +141,8 @@ static void count_stop(stat_tap_table *table, packet_info *pinfo, const struct k
 {
     guint row = row_of(table, stopped_name);
     stat_tap_table_item_type *open = cell(table, row, COLUMN_MAX);
-    const struct kd_stop *stop = record->stop;
-    if (!stop || record->retransmission_of)
+    const struct kd_stop *stop = kd_record_stop(record);
+    if (!stop || kd_record_rarity(record)->retransmission_of)
         return;
     if (stop->stop_frame == pinfo->num) {
         cell(table, row, COLUMN_PACKETS)->value.uint_value++;
@@ -196,17 +196,17 @@ static tap_packet_status stats_packet(void *data, packet_info *pinfo, epan_disse
     stat_data_t *stat = data;
     const struct kd_tap *given = tapped;
     stat_tap_table *table = g_array_index(stat->stat_tap_data->tables, stat_tap_table *, 0);
-    const struct kd_transaction *transaction = given->record->transaction;
+    guint32 request_frame;
+    nstime_t time;
     double now = nstime_to_msec(&pinfo->rel_ts);
     (void)edt;
     (void)flags;
     guint row = row_of(table, row_name(given));
     cell(table, row, COLUMN_PACKETS)->value.uint_value++;
     cell(table, row, COLUMN_BYTES)->value.uint_value += (guint)given->item->raw_size;
-    if (transaction && transaction->reply_frame == pinfo->num) {
-        double ms = milliseconds(&transaction->request_time, &transaction->reply_time);
-        add_span(table, row, ms, pinfo->num);
-    }
+    if (!kd_record_rarity(given->record)->retransmission_of &&
+        kd_record_response(given->record, &request_frame, &time))
+        add_span(table, row, nstime_to_msec(&time), pinfo->num);
     stat_tap_table_item_type *first = cell(table, row_of(table, stopped_name), COLUMN_TOTAL);
     if (first->user_data.float_value == 0)
         first->user_data.float_value = now;
@@ -251,7 +251,7 @@ static const char *no_filter_endpoint(endpoint_item_t *item, conv_filter_type_e 
 static void ends_of(const packet_info *pinfo, const struct kd_record *record, address ends[2])
 {
     static const char debugger[] = "debugger", target[] = "target";
-    bool down = record->direction == KD_TO_TARGET;
+    bool down = kd_record_direction(record) == KD_TO_TARGET;
     copy_address_shallow(&ends[0], &pinfo->src);
     copy_address_shallow(&ends[1], &pinfo->dst);
     if (pinfo->src.type != AT_NONE)
@@ -343,8 +343,9 @@ static void register_follow(void)
 static void give_text(packet_info *pinfo, tvbuff_t *tvb, const struct kd_record *record,
                       const struct kd_item *item)
 {
-    if (item->kind != KD_ITEM_PACKET || item->faults || record->retransmission_of ||
-        item->header.type != KD_PACKET_DEBUG_IO || item->body_size <= KD_DEBUG_IO_SIZE)
+    if (item->kind != KD_ITEM_PACKET || item->faults ||
+        kd_record_rarity(record)->retransmission_of || item->header.type != KD_PACKET_DEBUG_IO ||
+        item->body_size <= KD_DEBUG_IO_SIZE)
         return;
     tap_queue_packet(follow_tap, pinfo,
                      tvb_new_subset_length(tvb, KD_HEADER_SIZE + KD_DEBUG_IO_SIZE,

@@ -539,6 +539,12 @@ def test_ids_that_alternate_are_no_retransmissions(tshark, tmp_path):
         [""] * 8, ["", "1", "", "3", "", "5", "", "7"]]
 
 
+def test_a_data_packet_of_an_acknowledgements_type_acknowledges_nothing(tshark, tmp_path):
+    path = records(tmp_path, (manipulate(VERSION, 0x80800000), True),
+                   (packet(4, 0x80800000, b"no ACK"), False), (packet(5, 0), False))
+    assert tshark.columns(path, "kd.acknowledged_in", "kd.resend_of") == [[""] * 3, ["", "", "1"]]
+
+
 def load(name, base, size, unload=0):
     path = name + b"\0"
     body = struct.pack("<IHHIIQQ", 0x3031, 6, 0, 1, 0, 0, base) + struct.pack(
