@@ -102,7 +102,7 @@ def main():
         hold.stdout.readline()
         session.run(CLIENT, "install", wine.windows_path(BUILD / "tests/windows/vsptest.sys"),
                     wine.windows_path(BUILD / "windows/vsp/htsvsp.dll"), check=True)
-        show(session.run(MEASURE, limit=300, check=True))
+        show(session.run(MEASURE, limit=900, check=True))
         measure_at_machine(session)
         session.run(CLIENT, "remove", check=True)
     finally:

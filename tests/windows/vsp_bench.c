@@ -4,10 +4,11 @@
  * socket (with TCP_NODELAY, as the port has it), and through two drivers of the test reflector:
  * \\.\VspBare does no more than the socket program, \\.\VspNull does nothing: what Wine's own way
  * from a program to a driver costs. No driver can be faster there.
- *   vsp_bench [write|read [CHUNK]]   at peers as fast as they go, then (without arguments) at one
- *                                    with the pace of a wire of 100 Mbit/s
+ *   vsp_bench [write|read [CHUNK]]   at peers as fast as they go
+ *   vsp_bench wire                   at peers with the pace of wires of 1, 10 and 100 Mbit/s
  *   vsp_bench echo PORT, give PORT   at a virtual machine's serial line, whose guest gives back
  *                                    each byte, or gives bytes without end
+ * Without arguments: the first two.
  * One JSON object per line.
  */
 #include "port.h"
@@ -16,12 +17,12 @@ enum {
     CHUNK_MAX = 1024 * 1024,
     BULK_CHUNKS = 512, /* of a small chunk; of large ones: */
     BULK_MAX = 16 * 1024 * 1024,
-    WIRE_MBIT = 100,
-    WIRE_PIECE = 16 * 1024,
-    WIRE_SIZE = 8 * 1024 * 1024,
-    MACHINE_SIZE = 16 * 1024, /* a serial line echoes some 10 KB/s, */
-    GIVEN_SIZE = 64 * 1024,   /* and gives some 100 KB/s */
-    ROUNDS = 3,               /* the best of them counts: others share the machine */
+    SECOND_OF_MBIT = 1000 * 1000 / 8, /* bytes that a wire of 1 Mbit/s carries in a second, */
+    PIECE_OF_MBIT = 1000 / 8,         /* and in the millisecond that Sleep can keep to */
+    WIRE_CHUNKS = 2000,               /* that do, where a second has more */
+    MACHINE_SIZE = 16 * 1024,         /* a serial line echoes some 10 KB/s, */
+    GIVEN_SIZE = 64 * 1024,           /* and gives some 100 KB/s */
+    ROUNDS = 3,                       /* the best of them counts: others share the machine */
 };
 
 static uint8_t block[CHUNK_MAX];
@@ -29,7 +30,8 @@ static uint8_t block[CHUNK_MAX];
 struct peer {
     SOCKET socket;
     DWORD size;
-    bool sends, paced;
+    bool sends;
+    DWORD mbit; /* of the wire whose pace it has; 0: as fast as it goes */
 };
 
 static double seconds(void)
@@ -46,7 +48,7 @@ static DWORD WINAPI peer_body(void *argument)
 {
     static uint8_t bytes[CHUNK_MAX];
     const struct peer *peer = argument;
-    DWORD piece = peer->paced ? WIRE_PIECE : CHUNK_MAX;
+    DWORD piece = peer->mbit ? peer->mbit * PIECE_OF_MBIT : CHUNK_MAX;
     double start = seconds();
     for (DWORD at = 0; at < peer->size;) {
         DWORD left = peer->size - at;
@@ -55,7 +57,7 @@ static DWORD WINAPI peer_body(void *argument)
                                 : recv(peer->socket, (char *)bytes, want, 0);
         CHECK(count > 0);
         at += (DWORD)count;
-        while (peer->paced && seconds() - start < at / (WIRE_MBIT * 1e6 / 8))
+        while (peer->mbit && seconds() - start < (double)at / (peer->mbit * SECOND_OF_MBIT))
             Sleep(1);
     }
     return 0;
@@ -104,11 +106,11 @@ static double rate(move_chunk *move, void *end, struct peer *peer, DWORD chunk, 
     return size / 1e6 / took;
 }
 
-static double rate_of_port(bool reads, bool paced, DWORD chunk, DWORD size)
+static double rate_of_port(bool reads, DWORD mbit, DWORD chunk, DWORD size)
 {
     HANDLE port = open_port(0);
     set_timeouts(port, 0, 0, 0);
-    struct peer peer = {connected_peer(), size, reads, paced};
+    struct peer peer = {connected_peer(), size, reads, mbit};
     double result = rate(reads ? read_handle : write_handle, port, &peer, chunk, size);
     closesocket(peer.socket);
     CloseHandle(port);
@@ -125,12 +127,12 @@ static SOCKET plain_socket(uint16_t number)
     return near_end;
 }
 
-static double rate_of_socket(bool reads, bool paced, DWORD chunk, DWORD size)
+static double rate_of_socket(bool reads, DWORD mbit, DWORD chunk, DWORD size)
 {
     uint16_t number = 0;
     SOCKET listener = listen_at("127.0.0.1", &number);
     SOCKET near_end = plain_socket(number);
-    struct peer peer = {accept_peer(listener), size, reads, paced};
+    struct peer peer = {accept_peer(listener), size, reads, mbit};
     double result =
         rate(reads ? read_socket : write_socket, (void *)(uintptr_t)near_end, &peer, chunk, size);
     closesocket(near_end);
@@ -159,7 +161,7 @@ static double rate_of_bare(bool reads, DWORD chunk, DWORD size)
                               OPEN_EXISTING, 0, NULL);
     CHECK(bare != INVALID_HANDLE_VALUE);
     CHECK(DeviceIoControl(bare, CONNECT, &number, sizeof(number), NULL, 0, &done, NULL));
-    struct peer peer = {accept_peer(listener), size, reads, false};
+    struct peer peer = {accept_peer(listener), size, reads, 0};
     double result = rate(reads ? read_handle : write_handle, bare, &peer, chunk, size);
     CloseHandle(bare);
     closesocket(peer.socket);
@@ -181,8 +183,8 @@ static void compare(bool reads, DWORD chunk)
     double null = 0;
     DWORD size = chunk * BULK_CHUNKS < BULK_MAX ? chunk * BULK_CHUNKS : BULK_MAX;
     for (int round = 0; round < ROUNDS; round++) {
-        raise_to(&port, rate_of_port(reads, false, chunk, size));
-        raise_to(&plain, rate_of_socket(reads, false, chunk, size));
+        raise_to(&port, rate_of_port(reads, 0, chunk, size));
+        raise_to(&plain, rate_of_socket(reads, 0, chunk, size));
         raise_to(&bare, rate_of_bare(reads, chunk, size));
         raise_to(&null, rate_of_null(reads, chunk, size));
     }
@@ -195,17 +197,19 @@ static void compare(bool reads, DWORD chunk)
     fflush(stdout);
 }
 
-static void compare_on_a_wire(bool reads, DWORD chunk)
+static void compare_on_a_wire(bool reads, DWORD mbit, DWORD chunk)
 {
+    DWORD second = mbit * SECOND_OF_MBIT / chunk * chunk;
+    DWORD size = second < chunk * WIRE_CHUNKS ? second : chunk * WIRE_CHUNKS;
     double port = 0;
     double plain = 0;
     for (int round = 0; round < ROUNDS; round++) {
-        raise_to(&port, rate_of_port(reads, true, chunk, WIRE_SIZE));
-        raise_to(&plain, rate_of_socket(reads, true, chunk, WIRE_SIZE));
+        raise_to(&port, rate_of_port(reads, mbit, chunk, size));
+        raise_to(&plain, rate_of_socket(reads, mbit, chunk, size));
     }
-    printf("{\"bench\":\"vsp-%s-on-a-wire\",\"wire_mbit\":%d,\"chunk\":%lu,\"port_mb_s\":%.1f,"
-           "\"socket_mb_s\":%.1f,\"port_per_socket\":%.3f}\n",
-           reads ? "read" : "write", WIRE_MBIT, chunk, port, plain, port / plain);
+    printf("{\"bench\":\"vsp-%s-on-a-wire\",\"wire_mbit\":%lu,\"chunk\":%lu,\"port_mb_s\":%.3f,"
+           "\"socket_mb_s\":%.3f,\"port_per_socket\":%.3f}\n",
+           reads ? "read" : "write", mbit, chunk, port, plain, port / plain);
     fflush(stdout);
 }
 
@@ -254,6 +258,16 @@ static int run_machine(bool echo, const char *number)
     return 0;
 }
 
+static void run_wires(void)
+{
+    static const DWORD wires[] = {1, 10, 100};
+    static const DWORD chunks[] = {64, 512, 4096, 65536};
+    for (int reads = 0; reads < 2; reads++)
+        for (size_t wire = 0; wire < sizeof(wires) / sizeof(wires[0]); wire++)
+            for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++)
+                compare_on_a_wire(reads, wires[wire], chunks[i]);
+}
+
 int main(int argc, char **argv)
 {
     static const DWORD chunks[] = {16, 64, 512, 4096, 65536, CHUNK_MAX};
@@ -261,13 +275,13 @@ int main(int argc, char **argv)
     WSAStartup(MAKEWORD(2, 2), &data);
     if (argc == 3 && (!strcmp(argv[1], "echo") || !strcmp(argv[1], "give")))
         return run_machine(argv[1][0] == 'e', argv[2]);
-    for (int reads = 0; reads < 2; reads++)
+    bool wires_only = argc == 2 && !strcmp(argv[1], "wire");
+    for (int reads = 0; reads < 2 && !wires_only; reads++)
         for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++)
             if (argc < 2 || !strcmp(argv[1], reads ? "read" : "write"))
                 if (argc < 3 || strtoul(argv[2], NULL, 10) == chunks[i])
                     compare(reads, chunks[i]);
-    for (int reads = 0; reads < 2 && argc == 1; reads++)
-        for (size_t i = 3; i < sizeof(chunks) / sizeof(chunks[0]); i++)
-            compare_on_a_wire(reads, chunks[i]);
+    if (wires_only || argc == 1)
+        run_wires();
     return 0;
 }
