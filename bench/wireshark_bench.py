@@ -19,7 +19,7 @@ from wireshark_run import (CAPTURES, KEY, OWN_CAPTURES, PLUGIN, Tshark, open_fol
                            install_extcap, pcapng, tshark_version, upper_pdu)
 
 FRAMES = 100_000
-ROUNDS = 5
+ROUNDS = 15
 DISABLED = ["--disable-protocol", "kd", "--disable-protocol", "kdnet"]
 
 
@@ -30,16 +30,23 @@ def cpu(tshark, path, options):
 
 
 def compare(tshark, name, path, options, frames):
-    """Alternating, so that what else the machine does falls on both."""
-    with_plugin, without = [], []
-    for _ in range(ROUNDS):
-        without.append(cpu(tshark, path, DISABLED))
-        with_plugin.append(cpu(tshark, path, options))
-    ours, plain = min(with_plugin), min(without)
-    print(json.dumps({"bench": f"wireshark-{name}", "frames": frames, "user_s": round(ours, 3),
-                      "disabled_user_s": round(plain, 3), "ratio": round(ours / plain, 2),
-                      "median_ratio": round(statistics.median(with_plugin) /
-                                            statistics.median(without), 2)}))
+    """In rounds of changing order, so that what else the machine does falls on all. `noise` is what
+    the same comparison makes of tshark without the plugin and once more the same."""
+    runs = {"ours": options, "plain": DISABLED, "again": DISABLED}
+    took = {way: [] for way in runs}
+    for number in range(ROUNDS):
+        for way in sorted(runs, key=lambda way: (list(runs).index(way) + number) % len(runs)):
+            took[way].append(cpu(tshark, path, runs[way]))
+    print(json.dumps({"bench": f"wireshark-{name}", "frames": frames,
+                      "user_s": round(min(took["ours"]), 3),
+                      "disabled_user_s": round(min(took["plain"]), 3),
+                      **ratios("ratio", took["ours"], took["plain"]),
+                      **ratios("noise", took["again"], took["plain"])}))
+
+
+def ratios(name, some, others):
+    return {name: round(min(some) / min(others), 3),
+            f"median_{name}": round(statistics.median(some) / statistics.median(others), 3)}
 
 
 def kdnet(tshark, folder):
