@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from uefi import qemu
 from uefi.session import KDWIRE, Session, symbol_offset
-from wine import ROOT, windows_path
+from wine import PREFIX, ROOT, windows_path
 
 BUILD = pathlib.Path(ROOT, "build/driver")
 CONTROL = BUILD / "windows/control/vspControl.exe"
@@ -176,6 +177,34 @@ def test_options_of_the_first_control(port):
     vsp_control(port, "--stop")
     vsp_control(port, "-c", "-p", "1", code=1)  # without an address
     vsp_control(port, "-c", "-s", code=2)
+
+
+@pytest.fixture
+def com_database(port, tmp_path, monkeypatch):
+    """COM3 and COM77 are in use, says a stand-in for Windows' msports.dll; Wine's own ends the program."""
+    in_use = bytearray(256)
+    in_use[3 - 1] = in_use[77 - 1] = 1
+    database = tmp_path / "com.db"
+    database.write_bytes(in_use)
+    monkeypatch.setenv("KDWIRE_COM_DATABASE", windows_path(database))
+    place = PREFIX / "drive_c/windows/system32/msports.dll"
+    wines = place.read_bytes()
+    shutil.copy(BUILD / "tests/windows/msports.dll", place)
+    yield database
+    place.write_bytes(wines)
+
+
+def test_com_numbers_of_the_first_control(port, com_database):
+    assert vsp_control(port, "-l", device=False) == "COM3\nCOM77\n"
+    assert vsp_control(port, "-d", "77", device=False) == ""
+    assert vsp_control(port, "-l", device=False) == "COM3\n"
+    for bad in ("", "seven", "0", "-3", "4097", "7x"):
+        assert "is no COM number; -d needs one from 1 to 4096" in vsp_control(port, "-d", bad, code=2, device=False)
+    assert sum(com_database.read_bytes()) == 1
+    vsp_control(port, "-d", "COM3", device=False)
+    assert vsp_control(port, "--listports", device=False) == ""
+    com_database.unlink()
+    assert "the COM database cannot be opened" in vsp_control(port, "-l", code=1, device=False)
 
 
 def test_echo_service_of_the_first_control(port):

@@ -58,12 +58,17 @@ struct request {
 
 /* The COM database's functions (msports.dll); missing in some systems, so looked up. */
 typedef HANDLE HCOMDB;
-enum { CDB_REPORT_BYTES = 1 };
+enum {
+    CDB_REPORT_BYTES = 1,
+    COM_NUMBER_MAX = 4096, /* the database's own limit (COMDB_MAX_PORTS_ARBITRATED) */
+};
 typedef LONG WINAPI com_open(HCOMDB *database);
 typedef LONG WINAPI com_close(HCOMDB database);
 typedef LONG WINAPI com_usage(HCOMDB database, PBYTE buffer, DWORD size, DWORD type,
                               DWORD *reported);
 typedef LONG WINAPI com_release(HCOMDB database, DWORD number);
+
+#define NO_COM_DATABASE "this system has no COM database (msports.dll)"
 
 static bool com_function(const char *name, void *function)
 {
@@ -73,32 +78,64 @@ static bool com_function(const char *name, void *function)
     return found != NULL;
 }
 
-static int com_database(const struct request *request)
+static int list_numbers(HCOMDB database)
 {
-    static BYTE usage[65536];
+    BYTE usage[COM_NUMBER_MAX];
     DWORD count = 0;
+    com_usage *get = NULL;
+    if (!com_function("ComDBGetCurrentPortUsage", &get))
+        return fail(NO_COM_DATABASE);
+    LONG error = get(database, usage, sizeof(usage), CDB_REPORT_BYTES, &count);
+    if (error)
+        return fail_with((DWORD)error, "the COM database cannot be read");
+    for (DWORD i = 0; i < count && i < COM_NUMBER_MAX; i++)
+        if (usage[i])
+            printf("COM%lu\n", i + 1);
+    return DONE;
+}
+
+static int free_number(HCOMDB database, DWORD number)
+{
+    com_release *release = NULL;
+    if (!com_function("ComDBReleasePort", &release))
+        return fail(NO_COM_DATABASE);
+    LONG error = release(database, number);
+    return error ? fail_with((DWORD)error, "COM%lu cannot be freed", number) : DONE;
+}
+
+/* NUMBER 0: list them. */
+static int com_database(DWORD number)
+{
     HCOMDB database = NULL;
     com_open *open = NULL;
     com_close *close = NULL;
-    com_usage *get = NULL;
-    com_release *release = NULL;
-    if (!com_function("ComDBOpen", &open) || !com_function("ComDBClose", &close) ||
-        !com_function("ComDBGetCurrentPortUsage", &get) ||
-        !com_function("ComDBReleasePort", &release))
-        return fail("this system has no COM database (msports.dll)");
+    if (!com_function("ComDBOpen", &open) || !com_function("ComDBClose", &close))
+        return fail(NO_COM_DATABASE);
     LONG error = open(&database);
     if (error)
         return fail_with((DWORD)error, "the COM database cannot be opened");
-    if (request->action == 'd') {
-        error = release(database, (DWORD)strtoul(request->value, NULL, 10));
-    } else {
-        error = get(database, usage, sizeof(usage), CDB_REPORT_BYTES, &count);
-        for (DWORD i = 0; !error && i < count && i < sizeof(usage); i++)
-            if (usage[i])
-                printf("COM%lu\n", i + 1);
-    }
+    int code = number ? free_number(database, number) : list_numbers(database);
     close(database);
-    return error ? fail_with((DWORD)error, "the COM database") : DONE;
+    return code;
+}
+
+/* "7" or "COM7"; 0: it is no number that a port can have. */
+static DWORD com_number(const char *text)
+{
+    char *end = NULL;
+    if (!_strnicmp(text, "COM", 3))
+        text += 3;
+    unsigned long number = *text >= '0' && *text <= '9' ? strtoul(text, &end, 10) : 0;
+    return end && !*end && number <= COM_NUMBER_MAX ? number : 0;
+}
+
+static int free_named(const char *text)
+{
+    DWORD number = com_number(text);
+    if (number)
+        return com_database(number);
+    fail("'%s' is no COM number; -d needs one from 1 to %d", text, COM_NUMBER_MAX);
+    return BAD_USAGE;
 }
 
 static int report(struct port *port)
@@ -214,8 +251,9 @@ static int act(struct request *request)
     struct options *options = &request->options;
     switch (request->action) {
     case 'l':
+        return com_database(0);
     case 'd':
-        return com_database(request);
+        return free_named(request->value);
     case OPTION_ADD:
         return add_bare(request);
     case OPTION_REMOVE:
