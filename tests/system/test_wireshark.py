@@ -681,15 +681,19 @@ def test_mutated_captures(tshark, tmp_path, own_packets):
 
 # ---- the Lua dissector ----
 
-@pytest.fixture(scope="module")
-def lua(base):
+def lua_tshark(home, before=""):
+    """tshark with our script instead of the plugin, behind what BEFORE defines."""
     if not LUA:
         pytest.skip("kdwire.lua is not built")
-    home = base / "lua-home"
     home.mkdir()
     script = home / "kdwire.lua"
-    script.write_bytes(LUA.read_bytes())
+    script.write_text(before + LUA.read_text())
     return Tshark(home, plugin=None, lua=script)
+
+
+@pytest.fixture(scope="module")
+def lua(base):
+    return lua_tshark(base / "lua-home")
 
 
 def said_by_both(frames):
@@ -772,13 +776,7 @@ end
 
 @pytest.fixture(scope="module")
 def deciphering_lua(base):
-    if not LUA:
-        pytest.skip("kdwire.lua is not built")
-    home = base / "deciphering-home"
-    home.mkdir()
-    script = home / "kdwire.lua"
-    script.write_text(LUAGCRYPT + LUA.read_text())
-    return Tshark(home, plugin=None, lua=script)
+    return lua_tshark(base / "deciphering-home", LUAGCRYPT)
 
 
 MADE_KEY, MADE_KEY_BYTES = "1.2.3.4", struct.pack("<4Q", 1, 2, 3, 4)
