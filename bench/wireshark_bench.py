@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the Wireshark plugin costs: user CPU of tshark over 100,000 frames, beside the same file with
 the plugin's protocols disabled. And how long a packet takes from being sent to being shown."""
+import collections
 import gzip
 import json
 import os
@@ -34,9 +35,11 @@ def compare(tshark, name, path, options, frames):
     the same comparison makes of tshark without the plugin and once more the same."""
     runs = {"ours": options, "plain": DISABLED, "again": DISABLED}
     took = {way: [] for way in runs}
-    for number in range(ROUNDS):
-        for way in sorted(runs, key=lambda way: (list(runs).index(way) + number) % len(runs)):
+    order = collections.deque(runs)
+    for _ in range(ROUNDS):
+        for way in order:
             took[way].append(cpu(tshark, path, runs[way]))
+        order.rotate()
     print(json.dumps({"bench": f"wireshark-{name}", "frames": frames,
                       "user_s": round(min(took["ours"]), 3),
                       "disabled_user_s": round(min(took["plain"]), 3),
